@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* A rename is what makes a write atomic, the two fsyncs are what makes it durable; neither replaces the
+ * other. The temporary file lives in a directory that the caller chooses, because readers of the target's
+ * directory (mdevctl, libvirt) take every name in it for a definition. */
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+
+#include "base/file.h"
+
+#define TEMPORARY_PREFIX ".mdevd-"
+#define TEMPORARY_NAME_MAX sizeof(TEMPORARY_PREFIX "0123456789abcdef")
+
+int fd_write_all(int fd, const void *data, size_t size) {
+        const char *p = data;
+
+        while (size > 0) {
+                ssize_t n = write(fd, p, size);
+
+                if (n < 0) {
+                        if (errno == EINTR)
+                                continue;
+                        return -errno;
+                }
+                if (n == 0)
+                        return -EIO;
+
+                p += n;
+                size -= (size_t) n;
+        }
+
+        return 0;
+}
+
+int file_read_at(int dir_fd, const char *name, size_t max, char **ret, size_t *ret_size) {
+        _cleanup_(freep) char *buffer = NULL;
+        _cleanup_(closep) int fd = -EBADF;
+        size_t size = 0, room;
+        struct stat st;
+
+        /* O_NONBLOCK: the open of a FIFO without a writer must not hang; it means nothing to a file. */
+        fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+        if (fd < 0)
+                return -errno;
+        if (fstat(fd, &st) < 0)
+                return -errno;
+        if (!S_ISREG(st.st_mode))
+                return -ENOTSUP;
+        if ((unsigned long long) st.st_size > max)
+                return -EFBIG;
+
+        /* One byte more than the size tells end of file without another read, if nobody is appending. */
+        room = (size_t) st.st_size + 1;
+        buffer = malloc(room + 1);
+        if (!buffer)
+                return -ENOMEM;
+
+        for (;;) {
+                ssize_t n;
+
+                if (size == room) {
+                        char *larger;
+
+                        room = MIN(room * 2, max + 1);
+                        if (size == room)
+                                return -EFBIG;
+                        larger = realloc(buffer, room + 1);
+                        if (!larger)
+                                return -ENOMEM;
+                        buffer = larger;
+                }
+
+                n = read(fd, buffer + size, room - size);
+                if (n < 0) {
+                        if (errno == EINTR)
+                                continue;
+                        return -errno;
+                }
+                if (n == 0)
+                        break;
+                size += (size_t) n;
+        }
+        if (size > max)
+                return -EFBIG;
+
+        buffer[size] = '\0';
+        *ret = TAKE_PTR(buffer);
+        *ret_size = size;
+        return 0;
+}
+
+void file_remove_stray_at(int dir_fd, const char *name) {
+        _cleanup_(closep) int fd = -EBADF;
+
+        if (!startswith(name, TEMPORARY_PREFIX))
+                return;
+
+        fd = openat(dir_fd, name, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+        if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) >= 0)
+                (void) unlinkat(dir_fd, name, 0);
+}
+
+/* A temporary file that is unlinked unless it was renamed away. */
+typedef struct Temporary {
+        int dir_fd;
+        char name[TEMPORARY_NAME_MAX];
+} Temporary;
+
+static void temporary_done(Temporary *t) {
+        int saved = errno;
+
+        if (t->name[0] != '\0')
+                (void) unlinkat(t->dir_fd, t->name, 0);
+        errno = saved;
+}
+
+static int temporary_open(Temporary *t) {
+        for (unsigned attempt = 0; attempt < 16; attempt++) {
+                unsigned long long number;
+                int fd;
+
+                if (getrandom(&number, sizeof number, 0) != sizeof number)
+                        return errno > 0 ? -errno : -EIO;
+                (void) snprintf(t->name, sizeof t->name, TEMPORARY_PREFIX "%016llx", number);
+
+                fd = openat(t->dir_fd, t->name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
+                if (fd >= 0) {
+                        /* Says "somebody is at it" to file_remove_stray_at(); cannot fail on a new file
+                         * that nobody else has open, except where locks are not supported at all. */
+                        (void) flock(fd, LOCK_EX | LOCK_NB);
+                        return fd;
+                }
+                if (errno != EEXIST) {
+                        t->name[0] = '\0'; /* not ours to unlink */
+                        return -errno;
+                }
+        }
+
+        t->name[0] = '\0';
+        return -EEXIST;
+}
+
+/* A replaced file keeps the mode and owner that an administrator gave it, as a write in place would. */
+static int inherit_mode(int fd, int dir_fd, const char *name) {
+        struct stat st;
+
+        if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                return errno == ENOENT ? 0 : -errno;
+        if (!S_ISREG(st.st_mode))
+                return -ENOTSUP;
+        if ((st.st_uid != geteuid() || st.st_gid != getegid()) && fchown(fd, st.st_uid, st.st_gid) < 0)
+                return -errno;
+        return fchmod(fd, st.st_mode & 07777) < 0 ? -errno : 0;
+}
+
+static int move_into_place(Temporary *t, int dir_fd, const char *name, bool replace) {
+        if (renameat2(t->dir_fd, t->name, dir_fd, name, replace ? 0 : RENAME_NOREPLACE) >= 0) {
+                t->name[0] = '\0';
+                return 0;
+        }
+
+        /* A file system without RENAME_NOREPLACE: link() does not replace either. */
+        if (!replace && (errno == EINVAL || errno == ENOSYS) &&
+                        linkat(t->dir_fd, t->name, dir_fd, name, 0) >= 0)
+                return 0;
+
+        return -errno;
+}
+
+int file_write_atomic_at(int temporary_dir_fd, int dir_fd, const char *name, const char *data, size_t size,
+                bool replace) {
+        _cleanup_(temporary_done) Temporary temporary = { .dir_fd = temporary_dir_fd };
+        _cleanup_(closep) int fd = -EBADF;
+        int r;
+
+        fd = temporary_open(&temporary);
+        if (fd < 0)
+                return fd;
+
+        if (replace) {
+                r = inherit_mode(fd, dir_fd, name);
+                if (r < 0)
+                        return r;
+        }
+
+        r = fd_write_all(fd, data, size);
+        if (r < 0)
+                return r;
+        if (fsync(fd) < 0)
+                return -errno;
+
+        r = move_into_place(&temporary, dir_fd, name, replace);
+        if (r < 0)
+                return r;
+
+        if (fsync(dir_fd) < 0) {
+                r = -errno;
+                if (!replace)
+                        (void) unlinkat(dir_fd, name, 0);
+                return r;
+        }
+
+        return 0;
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Files: bounded reading, and writing that is atomic and durable. All of it may block on the disk. */
+
+#include "base/util.h"
+
+/**
+ * file_read_at() - read a whole regular file
+ * @dir_fd:  directory that @name is relative to, or AT_FDCWD
+ * @name:    path; its last component is not followed if it is a symbolic link
+ * @max:     the largest size accepted, in bytes
+ * @ret:     the content, owned by the caller, with a NUL behind it that @ret_size does not count
+ *
+ * Never blocks on a FIFO or a device: whatever is not a regular file is refused.
+ *
+ * Return: 0; -EFBIG if larger than @max; -ENOTSUP if not a regular file; -ELOOP if a symbolic link; any errno
+ *         of openat(2) and read(2).
+ */
+int file_read_at(int dir_fd, const char *name, size_t max, char **ret, size_t *ret_size);
+
+/**
+ * file_write_atomic_at() - put a file in place, wholly or not at all
+ * @temporary_dir_fd: an open directory on the same file system, in which the temporary file is made
+ * @dir_fd:           an open directory that gets the file
+ * @name:             file name in @dir_fd, one component
+ * @replace:          whether an existing @name is replaced; else it is -EEXIST
+ *
+ * Temporary file, fsync, rename, fsync of @dir_fd. A replaced file's mode and owner stay. On error @name is
+ * what it was and the temporary file is gone; one case excepted: if only the last fsync fails, @name is the
+ * new file, and its durability unknown, so it is taken back (if it was new) before the error is returned.
+ *
+ * Return: 0; any errno of the calls named above.
+ */
+int file_write_atomic_at(int temporary_dir_fd, int dir_fd, const char *name, const char *data, size_t size,
+                bool replace);
+
+/* Removes @name if it is a temporary file of file_write_atomic_at() whose writer was killed. */
+void file_remove_stray_at(int dir_fd, const char *name);
+
+/* Writes all of @data, over short writes and EINTR. Return: 0; an errno of write(2); -EIO on a write of 0. */
+int fd_write_all(int fd, const void *data, size_t size);
