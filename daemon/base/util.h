@@ -102,6 +102,16 @@ static inline int free_and_strdup(char **place, const char *s) {
         return 0;
 }
 
+/* A NULL-terminated vector of strings, all of them allocated. */
+static inline char **strv_free(char **v) {
+        for (char **s = v; s && *s; s++)
+                free(*s);
+        free(v);
+        return NULL;
+}
+
+DEFINE_CLEANUP(char **, strv_free);
+
 /* Makes room for one more element in a vector that doubles. Return: 0; -ENOMEM, then nothing changed. */
 static inline int grow(void **vector, size_t *n_allocated, size_t n_needed, size_t element_size) {
         size_t n = MAX(*n_allocated, (size_t) 4);

@@ -421,10 +421,14 @@ static void device_set_live(Registry *r, Device *d, Parent *parent, char *type, 
         d->path = path;
 }
 
-static void device_clear_live(Registry *r, Device *d) {
+/* Return: the ChangeMask of it, for device_settle(). */
+static unsigned device_clear_live(Registry *r, Device *d) {
+        unsigned what = d->parent || d->origin != ORIGIN_EXTERNAL ? CHANGED_LIVE : 0;
+
         device_set_live(r, d, NULL, NULL, NULL);
         d->iommu_group = -1;
         d->origin = ORIGIN_EXTERNAL;
+        return what;
 }
 
 /* The slot of @uuid, made if there is none. A new one is touched by the caller at once, so that it dies with
@@ -479,6 +483,12 @@ static int check_idle(const Device *d, Failure *f) {
         return 0;
 }
 
+/* What every operation begins with: a failure that names what was asked for, and is none yet. */
+static int name_subject(Failure *f, const Uuid *uuid, const char *parent, const char *type) {
+        (void) failure_set(f, FAILURE_NONE, 0, NULL, NULL);
+        return failure_set_device(f, uuid, parent, type);
+}
+
 static int check_out_of_memory(int r, Failure *f) {
         return r < 0 ? failure_set(f, FAILURE_NO_MEMORY, 0, NULL, NULL) : 0;
 }
@@ -498,7 +508,9 @@ int registry_begin_create(
         Parent *p;
         int rc;
 
-        (void) failure_set_device(f, uuid, parent, type);
+        rc = name_subject(f, uuid, parent, type);
+        if (rc < 0)
+                return rc;
 
         if (d && device_state(d) != DEVICE_DEFINED)
                 return refuse_live(f, FAILURE_EXISTS, d);
@@ -532,7 +544,9 @@ int registry_begin_remove(Registry *r, const Uuid *uuid, OpId op, Failure *f) {
         Device *d = registry_find(r, uuid);
         int rc;
 
-        (void) failure_set_device(f, uuid, NULL, NULL);
+        rc = name_subject(f, uuid, NULL, NULL);
+        if (rc < 0)
+                return rc;
 
         if (!d || !device_is_visible(d))
                 return refuse(f, FAILURE_NO_SUCH_DEVICE, NULL, NULL, NULL);
@@ -560,7 +574,9 @@ int registry_begin_define(
         const Definition *other;
         int rc;
 
-        (void) failure_set_device(f, uuid, parent, NULL);
+        rc = name_subject(f, uuid, parent, NULL);
+        if (rc < 0)
+                return rc;
 
         if (d && device_state(d) != DEVICE_DEFINED && device_state(d) != DEVICE_ACTIVE &&
                         device_state(d) != DEVICE_ORPHANED)
@@ -591,7 +607,9 @@ static int begin_change(
         Device *d = registry_find(r, uuid);
         int rc;
 
-        (void) failure_set_device(f, uuid, parent, NULL);
+        rc = name_subject(f, uuid, parent, NULL);
+        if (rc < 0)
+                return rc;
 
         if (!d || !device_is_visible(d))
                 return refuse(f, FAILURE_NO_SUCH_DEVICE, NULL, parent, NULL);
@@ -633,13 +651,17 @@ int registry_adopt(Registry *r, const Uuid *uuid, OperationKind kind, const char
         rc = changes_reserve(r, 2);
         if (rc < 0)
                 return rc;
+        if (parent && (kind == OPERATION_CREATE || kind == OPERATION_REMOVE) && !(d && d->parent)) {
+                rc = parent_acquire(r, parent, &p);
+                if (rc < 0)
+                        return rc;
+        }
         rc = device_acquire(r, uuid, &d);
         if (rc < 0)
                 return rc;
 
         device_begin(r, d, kind, op);
-        if (parent && (kind == OPERATION_CREATE || kind == OPERATION_REMOVE) && !d->parent &&
-                        parent_acquire(r, parent, &p) >= 0) {
+        if (p) {
                 (void) device_touch(r, d);
                 device_set_live(r, d, p, TAKE_PTR(type_copy), NULL);
                 d->origin = ORIGIN_MDEVD;
@@ -650,6 +672,7 @@ int registry_adopt(Registry *r, const Uuid *uuid, OperationKind kind, const char
 
 int registry_end(Registry *r, const Uuid *uuid, OpId op) {
         Device *d = find(r, uuid);
+        unsigned what = 0;
         bool hint;
 
         if (!d || d->op == 0 || d->op != op)
@@ -661,8 +684,8 @@ int registry_end(Registry *r, const Uuid *uuid, OpId op) {
         d->op_kind = OPERATION_NONE;
         d->hint = false;
         if (d->seen == PRESENCE_ABSENT)
-                device_clear_live(r, d);
-        device_settle(r, d, 0);
+                what = device_clear_live(r, d);
+        device_settle(r, d, what);
         return hint;
 }
 
@@ -726,7 +749,7 @@ int registry_observe(Registry *r, const Uuid *uuid, const Sighting *seen, OpId o
                 device_set_live(r, d, p, TAKE_PTR(type), TAKE_PTR(path));
                 d->iommu_group = seen->iommu_group;
         } else
-                device_clear_live(r, d);
+                (void) device_clear_live(r, d);
         device_settle(r, d, CHANGED_LIVE);
         return 0;
 }

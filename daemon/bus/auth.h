@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Who may: root may, for all others polkit decides. Nothing here blocks: a question is asked, the message is
+ * kept, and when the answer is there the message is dispatched once more, so that the handler starts anew and
+ * finds the answer. */
+
+#include <systemd/sd-bus.h>
+
+#include "base/util.h"
+
+typedef struct Auth Auth;
+
+int auth_new(Auth **ret, sd_bus *bus);
+Auth *auth_free(Auth *a);
+DEFINE_CLEANUP(Auth *, auth_free);
+
+/**
+ * auth_check() - ask whether the sender of a message may do something
+ * @message: the method call that is being handled
+ * @action:  polkit's action
+ * @uuid, @parent, @type: what it is about, for polkit's rules; "" for none
+ *
+ * The answer holds for just these details: if the handler finds others when it is entered again, it is asked
+ * anew.
+ *
+ * Return: 1 go on; 0 not known yet: the handler returns 1 and is entered again later; a negative errno with
+ * @error set: the sender may not, or it cannot be found out.
+ */
+int auth_check(Auth *a, sd_bus_message *message, const char *action, const char *uuid, const char *parent,
+                const char *type, sd_bus_error *error);

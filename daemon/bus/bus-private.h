@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* What the files of bus share. */
+
+#include "api/mdevd-names.h"
+#include "bus/auth.h"
+#include "bus/bus.h"
+#include "bus/error.h"
+
+struct Bus {
+        Manager *manager;
+        sd_bus *bus;
+        Auth *auth;
+};
+
+/* Object paths; owned by the caller, NULL without memory. @parent: a name. */
+char *device_path(const Uuid *uuid);
+char *parent_path(const char *parent);
+
+/* Registers the objects of each file. */
+int manager_object_add(Bus *b);
+int device_object_add(Bus *b);
+int parent_object_add(Bus *b);
+
+/* Names of the properties that a change has touched, NULL-terminated, into a vector that is large enough. */
+#define CHANGED_NAMES_MAX 16U
+void device_changed_names(unsigned what, const char *names[static CHANGED_NAMES_MAX]);
+void parent_changed_names(unsigned what, const char *names[static CHANGED_NAMES_MAX]);
+void manager_changed_names(unsigned what, const char *names[static CHANGED_NAMES_MAX]);
+
+/* Appends "a(ss)", and "a(ssssu)" of a parent's types. */
+int append_attributes(sd_bus_message *m, const Attributes *attributes);
+int append_types(sd_bus_message *m, const Types *types);

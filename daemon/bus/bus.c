@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Signals go out from here and nowhere else, as the manager's listener: so whoever has an answer has had its
+ * signals. */
+
+#include "base/log.h"
+#include "bus/bus-private.h"
+
+char *device_path(const Uuid *uuid) {
+        char text[UUID_TEXT_SIZE], *path;
+
+        (void) uuid_to_text(uuid, text);
+        for (char *p = text; *p; p++)
+                if (*p == '-')
+                        *p = '_';
+
+        path = malloc(sizeof MDEVD_DEVICE_PATH + UUID_TEXT_SIZE);
+        if (path)
+                (void) stpcpy(stpcpy(stpcpy(path, MDEVD_DEVICE_PATH), "/"), text);
+        return path;
+}
+
+char *parent_path(const char *parent) {
+        char *path = NULL;
+
+        return sd_bus_path_encode(MDEVD_PARENT_PATH, parent, &path) < 0 ? NULL : path;
+}
+
+int append_attributes(sd_bus_message *m, const Attributes *attributes) {
+        int r;
+
+        r = sd_bus_message_open_container(m, 'a', "(ss)");
+        if (r < 0)
+                return r;
+        FOREACH_ATTRIBUTE(name, value, attributes) {
+                r = sd_bus_message_append(m, "(ss)", name, value);
+                if (r < 0)
+                        return r;
+        }
+        return sd_bus_message_close_container(m);
+}
+
+int append_types(sd_bus_message *m, const Types *types) {
+        int r;
+
+        r = sd_bus_message_open_container(m, 'a', "(ssssu)");
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < types->n; i++) {
+                const Type *t = &types->types[i];
+
+                r = sd_bus_message_append(m, "(ssssu)", t->name, t->label, t->device_api, t->description,
+                                t->available_instances);
+                if (r < 0)
+                        return r;
+        }
+        return sd_bus_message_close_container(m);
+}
+
+/* Changes */
+
+static void tell_object(Bus *b, const char *path, const char *interface, bool was_visible, bool is_visible,
+                const char **names) {
+        int r = 0;
+
+        if (!path)
+                r = -ENOMEM;
+        else if (!was_visible && is_visible)
+                r = sd_bus_emit_object_added(b->bus, path);
+        else if (was_visible && !is_visible)
+                r = sd_bus_emit_object_removed(b->bus, path);
+        else if (is_visible && names[0])
+                r = sd_bus_emit_properties_changed_strv(b->bus, path, interface, (char **) names);
+
+        if (r < 0)
+                log_warning_errno(r, "A change of %s could not be told, ignoring: %s", path ?: interface,
+                                strerror(-r));
+}
+
+static void tell_change(Bus *b, const Change *c) {
+        const char *names[CHANGED_NAMES_MAX] = { NULL };
+        _cleanup_(freep) char *path = NULL;
+
+        if (c->device) {
+                path = device_path(&c->device->uuid);
+                device_changed_names(c->what, names);
+                tell_object(b, path, MDEVD_DEVICE_INTERFACE, c->was_visible, device_is_visible(c->device),
+                                names);
+        } else {
+                path = parent_path(c->parent->name);
+                parent_changed_names(c->what, names);
+                tell_object(b, path, MDEVD_PARENT_INTERFACE, c->was_visible, parent_is_visible(c->parent),
+                                names);
+        }
+}
+
+static void on_changed(const Change *changes, size_t n, unsigned manager_changes, void *userdata) {
+        const char *names[CHANGED_NAMES_MAX] = { NULL };
+        Bus *b = userdata;
+
+        for (size_t i = 0; i < n; i++)
+                tell_change(b, &changes[i]);
+
+        manager_changed_names(manager_changes, names);
+        if (names[0])
+                (void) sd_bus_emit_properties_changed_strv(
+                                b->bus, MDEVD_PATH, MDEVD_MANAGER_INTERFACE, (char **) names);
+}
+
+/* Life */
+
+int bus_new(Bus **ret, sd_event *event, Manager *manager) {
+        _cleanup_(bus_freep) Bus *b = calloc(1, sizeof *b);
+        int r;
+
+        if (!b)
+                return log_error_errno(ENOMEM, "Not enough memory for the bus connection.");
+        b->manager = manager;
+
+        r = sd_bus_open_system_with_description(&b->bus, "mdevd");
+        if (r < 0)
+                return log_error_errno(r, "Cannot connect to the system bus: %s", strerror(-r));
+        r = auth_new(&b->auth, b->bus);
+        if (r < 0)
+                return log_error_errno(r, "Cannot prepare for authorizations: %s", strerror(-r));
+
+        (void) sd_bus_set_exit_on_disconnect(b->bus, true);
+        r = sd_bus_add_object_manager(b->bus, NULL, MDEVD_PATH);
+        if (r >= 0)
+                r = manager_object_add(b);
+        if (r >= 0)
+                r = device_object_add(b);
+        if (r >= 0)
+                r = parent_object_add(b);
+        if (r < 0)
+                return log_error_errno(r, "Cannot register the objects: %s", strerror(-r));
+
+        r = sd_bus_attach_event(b->bus, event, SD_EVENT_PRIORITY_NORMAL);
+        if (r < 0)
+                return log_error_errno(r, "Cannot attach the bus to the event loop: %s", strerror(-r));
+
+        *ret = TAKE_PTR(b);
+        return 0;
+}
+
+Bus *bus_free(Bus *b) {
+        if (!b)
+                return NULL;
+
+        (void) auth_free(b->auth);
+        if (b->bus)
+                (void) sd_bus_flush_close_unref(b->bus);
+        free(b);
+        return NULL;
+}
+
+int bus_announce(Bus *b) {
+        int r;
+
+        manager_set_listener(b->manager, &(ManagerListener){ .changed = on_changed, .userdata = b });
+
+        r = sd_bus_request_name(b->bus, MDEVD_BUS_NAME, 0);
+        if (r < 0)
+                return log_error_errno(
+                                r, "Cannot take the name %s on the bus: %s", MDEVD_BUS_NAME, strerror(-r));
+        return 0;
+}
+
+void bus_flush(Bus *b) {
+        (void) sd_bus_flush(b->bus);
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The daemon on the bus: its objects, and the signals that tell of changes. */
+
+#include <systemd/sd-bus.h>
+
+#include "core/manager.h"
+
+typedef struct Bus Bus;
+
+/* Connects to the system bus (DBUS_SYSTEM_BUS_ADDRESS) and registers the objects; nobody can address them by
+ * name yet.
+ * @manager: borrowed for life. Logs its own errors. */
+int bus_new(Bus **ret, sd_event *event, Manager *manager);
+Bus *bus_free(Bus *b);
+DEFINE_CLEANUP(Bus *, bus_free);
+
+/* Begins to tell changes, and takes the name: from here on clients come. Logs its own errors. */
+int bus_announce(Bus *b);
+
+/* Sends what is still to be sent. */
+void bus_flush(Bus *b);

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The manager: owns everything, and is what the bus layer sees of the daemon. Knows no D-Bus; talks upward
+ * through the listener and through one reply per request.
+ *
+ * Requests either fail at once (negative errno, the reason in @f, @reply is not called and nothing has
+ * changed), or return 0 and call @reply exactly once, later, when the work is done; every signal that the
+ * work caused has been sent by then. */
+
+#include <systemd/sd-event.h>
+
+#include "model/registry.h"
+
+typedef struct Manager Manager;
+
+typedef struct ManagerLimits {
+        size_t devices_max;   /* UUIDs that clients may make known */
+        unsigned running_max; /* operations at work at a time, removals aside */
+        unsigned queued_max;  /* operations waiting for one of those */
+} ManagerLimits;
+
+/* A definition with two attributes takes some 400 bytes; a worker process some 500 KiB. */
+#define MANAGER_LIMITS_DEFAULT \
+        ((ManagerLimits){ .devices_max = 131072, .running_max = 64, .queued_max = 4096 })
+
+typedef struct InvalidDefinition {
+        char *path;
+        char *reason;
+} InvalidDefinition;
+
+typedef enum ManagerChange {
+        MANAGER_CHANGED_COUNTS = 1 << 0,
+        MANAGER_CHANGED_INVALID = 1 << 1,
+        MANAGER_CHANGED_SETTLED = 1 << 2,
+} ManagerChange;
+
+typedef struct ManagerListener {
+        /* Everything that changed in one stroke: of devices and parents, and of the manager's own properties
+         * (of ManagerChange). What is borrowed here is gone afterwards. */
+        void (*changed)(const Change *changes, size_t n, unsigned manager_changes, void *userdata);
+        void *userdata;
+} ManagerListener;
+
+typedef struct ManagerOptions {
+        const char *root;        /* what stands for "/"; NULL: "/" itself */
+        const char *worker_path; /* the worker's executable */
+        ManagerLimits limits;
+} ManagerOptions;
+
+int manager_new(Manager **ret, sd_event *event, const ManagerOptions *options);
+Manager *manager_free(Manager *m);
+DEFINE_CLEANUP(Manager *, manager_free);
+
+void manager_set_listener(Manager *m, const ManagerListener *listener);
+
+/* @f: NULL on success. @uuid: of the request. */
+typedef void (*ManagerReply)(const Failure *f, const Uuid *uuid, void *userdata);
+
+/* Begins to listen to the host and takes in what is there; @ready is told when that is done. */
+int manager_start(Manager *m, ManagerReply ready, void *userdata);
+
+/* Reading */
+
+const Registry *manager_registry(const Manager *m);
+const InvalidDefinition *manager_invalid_definitions(const Manager *m, size_t *ret_n);
+bool manager_is_settled(const Manager *m);
+
+/* Compares what lives with sysfs, so that an answer that follows is true now and not as of the last event. */
+void manager_recheck(Manager *m);
+
+/* What an incomplete request means, found out before it is authorized so that the authorization is about the
+ * real parent and type. On success the strings of *@d that were empty are filled in. On error @d is what it
+ * was. */
+
+/* A definition without parent and type: those of the live device. */
+int manager_complete_definition(Manager *m, Definition *d, Failure *f);
+
+/* A creation without parent: the one with the most instances of the type left. */
+int manager_complete_creation(Manager *m, Definition *d, Failure *f);
+
+/* A start: copies the definition that is meant. *@parent: "" for the only one, or with @any for the first
+ * whose parent is there. */
+int manager_pick_definition(
+                Manager *m, const Uuid *uuid, const char *parent, bool any, Definition *ret, Failure *f);
+
+/* Requests */
+
+/* @d: copied; parent and type must be given. */
+int manager_define(Manager *m, const Definition *d, bool alternate, Failure *f, ManagerReply reply,
+                void *userdata);
+
+/* @parent: NULL for all definitions of the UUID. */
+int manager_undefine(Manager *m, const Uuid *uuid, const char *parent, Failure *f, ManagerReply reply,
+                void *userdata);
+
+/* Creates the device that @d describes; @define: and writes @d down, in the same operation. */
+int manager_create(
+                Manager *m, const Definition *d, bool define, Failure *f, ManagerReply reply, void *userdata);
+
+/* @parent: whose device it was when the request was authorized. */
+int manager_stop(Manager *m, const Uuid *uuid, const char *parent, Failure *f, ManagerReply reply,
+                void *userdata);
+
+/* Reads the types of one parent (NULL: of all) anew; what a driver does not tell within some seconds stays as
+ * it was. */
+int manager_refresh_types(Manager *m, const char *parent, Failure *f, ManagerReply reply, void *userdata);
+
+/* Takes in everything anew: files, parents, devices. */
+int manager_rescan(Manager *m, Failure *f, ManagerReply reply, void *userdata);

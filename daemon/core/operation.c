@@ -1,0 +1,454 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* A process and an operation are two things, because they end at different times: an operation ends with the
+ * frame FRAME_RESULT, its process goes on to read the types that have changed, and then exits. A process is
+ * forgotten when it has exited and its socket is drained; "exited" alone would lose the last frames, "end of
+ * file" alone leave a zombie.
+ *
+ * One spare process waits ready with an empty socket, so that an operation does not pay for its start. */
+
+#include <stdio.h>
+
+#include "base/log.h"
+#include "core/operation.h"
+
+/* After this long a line says that an operation takes long; nothing is assumed to have failed. */
+#define SLOW_FIRST_USEC (UINT64_C(10) * 1000 * 1000)
+#define SLOW_NEXT_USEC (UINT64_C(60) * 1000 * 1000)
+
+typedef struct Operation Operation;
+typedef struct Process Process;
+
+struct Operation {
+        Operations *all;
+        Operation *next; /* in the queue */
+        Request request; /* emptied when sent, but for the UUID */
+        OperationKind kind;
+        int lock_fd; /* until it is sent */
+        bool locked; /* the lock file is ours to release */
+        const OperationHandler *handler;
+        void *owner;
+        sd_event_source *slow;
+        uint64_t slow_usec;
+};
+
+struct Process {
+        Operations *all;
+        Process *previous, *next;
+        Worker *worker;
+        sd_event_source *io, *child;
+        Operation *operation; /* NULL: a spare one, or one whose operation is over */
+        bool counted;         /* in n_running */
+};
+
+struct Operations {
+        sd_event *event;
+        const WorkerProgram *program;
+        OperationLimits limits;
+        OperationTypesFn types;
+        void *userdata;
+        int lock_fd;
+        OpId last_id;
+
+        Process *processes; /* all of them, the spare one too */
+        Process *spare;
+        unsigned n_running;
+
+        Operation *queue, **queue_end;
+        unsigned n_queued;
+        sd_event_source *dispatch; /* starts what is queued when there is room */
+        sd_event_source *prepare;  /* starts the spare process when nothing else is to be done */
+};
+
+static void dispatch_queue(Operations *o);
+
+static Operation *operation_free(Operation *op) {
+        if (!op)
+                return NULL;
+
+        if (op->locked)
+                lock_release(op->all->lock_fd, &op->request.definition.uuid);
+        (void) safe_close(op->lock_fd);
+        (void) sd_event_source_disable_unref(op->slow);
+        request_done(&op->request);
+        free(op);
+        return NULL;
+}
+
+/* The one place where an operation ends. */
+static void operation_finish(Operation *op, Frame *result) {
+        const OperationHandler *handler = op->handler;
+        void *owner = op->owner;
+
+        /* The lock's file goes first: the owner may begin the next operation on the same UUID. */
+        (void) operation_free(op);
+        handler->done(result, owner);
+}
+
+static void operation_fail(Operation *op, FailureKind kind, int error, const char *detail) {
+        _cleanup_(frame_done) Frame result = FRAME_INIT;
+
+        result.kind = FRAME_RESULT;
+        result.op = op->request.op;
+        (void) failure_set(&result.failure, kind, error, NULL, detail);
+        (void) failure_set_device(&result.failure, &op->request.definition.uuid, NULL, NULL);
+        operation_finish(op, &result);
+}
+
+/* Processes */
+
+static Process *process_free(Process *p) {
+        if (!p)
+                return NULL;
+
+        if (p->all->spare == p)
+                p->all->spare = NULL;
+        if (p->counted)
+                p->all->n_running--;
+        if (p->next)
+                p->next->previous = p->previous;
+        if (p->previous)
+                p->previous->next = p->next;
+        else if (p->all->processes == p)
+                p->all->processes = p->next;
+
+        (void) sd_event_source_disable_unref(p->io);
+        (void) sd_event_source_disable_unref(p->child);
+        (void) worker_free(p->worker);
+        free(p);
+        return NULL;
+}
+
+DEFINE_CLEANUP(Process *, process_free);
+
+/* Gives up on a process that could not be given its request: it sees its socket closed and exits, and is
+ * reaped then. */
+static void process_abandon(Process *p) {
+        p->io = sd_event_source_disable_unref(p->io);
+        p->worker = worker_free(p->worker);
+}
+
+/* Takes what has arrived. The callbacks may do anything but free the process. */
+static void process_receive(Process *p) {
+        while (p->worker) {
+                _cleanup_(frame_done) Frame frame = FRAME_INIT;
+                Operations *o = p->all;
+                int r;
+
+                r = worker_receive(p->worker, &frame);
+                if (r == 0)
+                        return;
+                if (r < 0) {
+                        if (r != -EPIPE)
+                                log_warning_errno(r, "A worker (pid %d) sent what is no message: %s",
+                                                (int) worker_pid(p->worker), strerror(-r));
+                        (void) sd_event_source_set_enabled(p->io, SD_EVENT_OFF);
+                        return;
+                }
+
+                if (frame.kind == FRAME_TYPES)
+                        o->types(&frame, o->userdata);
+                else if (p->operation && frame.op == p->operation->request.op) {
+                        if (frame.kind == FRAME_RESULT)
+                                operation_finish(TAKE_PTR(p->operation), &frame);
+                        else
+                                p->operation->handler->fact(&frame, p->operation->owner);
+                } else
+                        log_warning("A worker (pid %d) told of an operation that is not its own, ignoring.",
+                                        (int) worker_pid(p->worker));
+        }
+}
+
+static int on_process_io(
+                sd_event_source *s _unused_, int fd _unused_, uint32_t events _unused_, void *userdata) {
+        process_receive(userdata);
+        return 0;
+}
+
+static void process_describe_end(const siginfo_t *si, char buffer[static 64]) {
+        if (si->si_code == CLD_EXITED)
+                (void) snprintf(buffer, 64, "it exited with status %d", si->si_status);
+        else
+                (void) snprintf(buffer, 64, "it was killed by signal %d", si->si_status);
+}
+
+static int on_process_exit(sd_event_source *s _unused_, const siginfo_t *si, void *userdata) {
+        Process *p = userdata;
+        Operations *o = p->all;
+        Operation *op;
+        char how[64];
+
+        process_receive(p);
+
+        op = TAKE_PTR(p->operation);
+        (void) process_free(p);
+        if (op) {
+                process_describe_end(si, how);
+                operation_fail(op, FAILURE_WORKER, 0, how);
+        }
+
+        dispatch_queue(o);
+        return 0;
+}
+
+static int process_start(Operations *o, Process **ret) {
+        _cleanup_(process_freep) Process *p = calloc(1, sizeof *p);
+        int r;
+
+        if (!p)
+                return -ENOMEM;
+        p->all = o;
+
+        r = worker_start(o->program, &p->worker);
+        if (r < 0)
+                return r;
+        r = sd_event_add_io(o->event, &p->io, worker_fd(p->worker), EPOLLIN, on_process_io, p);
+        if (r < 0)
+                return r;
+
+        /* Should this fail, the process sees its socket closed and exits; a zombie is what is left of it. */
+        r = sd_event_add_child(o->event, &p->child, worker_pid(p->worker), WEXITED, on_process_exit, p);
+        if (r < 0)
+                return r;
+        /* What it said comes before that it ended. */
+        (void) sd_event_source_set_priority(p->child, SD_EVENT_PRIORITY_NORMAL + 10);
+
+        p->next = o->processes;
+        if (p->next)
+                p->next->previous = p;
+        o->processes = p;
+        *ret = TAKE_PTR(p);
+        return 0;
+}
+
+static int on_prepare(sd_event_source *s _unused_, void *userdata) {
+        Operations *o = userdata;
+        int r;
+
+        if (o->spare)
+                return 0;
+        r = process_start(o, &o->spare);
+        if (r < 0)
+                log_warning_errno(r, "Cannot start a spare worker, ignoring: %s", strerror(-r));
+        return 0;
+}
+
+/* Operations */
+
+static int on_slow(sd_event_source *s, uint64_t usec _unused_, void *userdata) {
+        Operation *op = userdata;
+
+        log_warning("An operation on %s is still under way after %llu s; the driver has not returned yet.",
+                        UUID_TEXT(&op->request.definition.uuid),
+                        (unsigned long long) (op->slow_usec / 1000 / 1000));
+
+        op->slow_usec = op->slow_usec < SLOW_NEXT_USEC ? SLOW_NEXT_USEC : op->slow_usec * 2;
+        (void) sd_event_source_set_time_relative(s, op->slow_usec);
+        (void) sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
+        return 0;
+}
+
+static bool operation_counts(const Operation *op) {
+        return op->request.kind != REQUEST_REMOVE && op->request.kind != REQUEST_LOOK;
+}
+
+/* Gives the operation to a process. Return: 0; a negative errno, then it still waits. */
+static int operation_start(Operation *op) {
+        Operations *o = op->all;
+        Process *p;
+        int r;
+
+        if (o->spare)
+                p = TAKE_PTR(o->spare);
+        else {
+                r = process_start(o, &p);
+                if (r < 0)
+                        return r;
+        }
+
+        r = worker_send(p->worker, &op->request, op->lock_fd);
+        if (r < 0) {
+                process_abandon(p);
+                return r;
+        }
+
+        op->lock_fd = safe_close(op->lock_fd);
+        if (operation_counts(op)) {
+                p->counted = true;
+                o->n_running++;
+        }
+        if (op->request.kind != REQUEST_SCAN) {
+                op->slow_usec = SLOW_FIRST_USEC;
+                (void) sd_event_add_time_relative(
+                                o->event, &op->slow, CLOCK_MONOTONIC, op->slow_usec, 0, on_slow, op);
+        }
+        p->operation = op;
+        (void) sd_event_source_set_enabled(o->prepare, SD_EVENT_ONESHOT);
+        return 0;
+}
+
+static bool has_room(const Operations *o, const Operation *op) {
+        return !operation_counts(op) || o->n_running < o->limits.running_max;
+}
+
+static int on_dispatch(sd_event_source *s _unused_, void *userdata) {
+        Operations *o = userdata;
+
+        while (o->queue && has_room(o, o->queue)) {
+                Operation *op = o->queue;
+                int r;
+
+                o->queue = op->next;
+                if (!o->queue)
+                        o->queue_end = &o->queue;
+                o->n_queued--;
+
+                r = operation_start(op);
+                if (r < 0)
+                        operation_fail(op, FAILURE_WORKER, r, "it could not be started");
+        }
+
+        return 0;
+}
+
+static void dispatch_queue(Operations *o) {
+        if (o->queue)
+                (void) sd_event_source_set_enabled(o->dispatch, SD_EVENT_ONESHOT);
+}
+
+static int take_lock(Operation *op) {
+        const Definition *d = &op->request.definition;
+        LockNote note = { .kind = op->kind, .parent = d->parent, .type = d->type };
+
+        op->lock_fd = lock_acquire(op->all->lock_fd, &d->uuid, &note);
+        if (op->lock_fd < 0)
+                return op->lock_fd;
+
+        op->locked = true;
+        return 0;
+}
+
+int operations_submit(Operations *o, Request *request, OperationKind kind, int lock_fd,
+                const OperationHandler *handler, void *owner, Failure *f) {
+        _cleanup_(request_done) Request taken = *request;
+        Operation *op;
+        int r;
+
+        *request = (Request){};
+
+        op = malloc(sizeof *op);
+        if (!op) {
+                (void) safe_close(lock_fd);
+                return failure_set(f, FAILURE_NO_MEMORY, 0, NULL, NULL);
+        }
+        *op = (Operation){
+                .all = o,
+                .request = taken,
+                .kind = kind,
+                .lock_fd = lock_fd,
+                .handler = handler,
+                .owner = owner,
+        };
+        taken = (Request){};
+
+        if (!has_room(o, op) && o->n_queued >= o->limits.queued_max) {
+                (void) operation_free(op);
+                (void) failure_set(f, FAILURE_TOO_MANY, 0, "operations under way", NULL);
+                f->index = o->limits.queued_max;
+                return -failure_errno(f);
+        }
+        if (kind != OPERATION_NONE) {
+                r = take_lock(op);
+                if (r < 0) {
+                        (void) operation_free(op);
+                        return r == -EWOULDBLOCK ? failure_set(f, FAILURE_BUSY, 0, NULL, NULL)
+                                                 : failure_set(f, FAILURE_WORKER, r, NULL,
+                                                                   "its lock could not be taken");
+                }
+        }
+
+        /* Started from here if it can be, so that a create reaches the kernel without a turn of the loop;
+         * what comes of it is told from the loop all the same. */
+        if (!o->queue && has_room(o, op) && operation_start(op) >= 0)
+                return 0;
+
+        op->next = NULL;
+        *o->queue_end = op;
+        o->queue_end = &op->next;
+        o->n_queued++;
+        dispatch_queue(o);
+        return 0;
+}
+
+OpId operations_next_id(Operations *o) {
+        return ++o->last_id;
+}
+
+int operations_lock_fd(const Operations *o) {
+        return o->lock_fd;
+}
+
+int operations_new(Operations **ret, sd_event *event, int root_fd, const WorkerProgram *program,
+                const OperationLimits *limits, OperationTypesFn types, void *userdata) {
+        _cleanup_(operations_freep) Operations *o = malloc(sizeof *o);
+        int r;
+
+        if (!o)
+                return -ENOMEM;
+        *o = (Operations){
+                .event = sd_event_ref(event),
+                .program = program,
+                .limits = *limits,
+                .types = types,
+                .userdata = userdata,
+                .lock_fd = -EBADF,
+        };
+        o->queue_end = &o->queue;
+
+        o->lock_fd = lock_open_directory(root_fd);
+        if (o->lock_fd < 0)
+                return o->lock_fd;
+        r = sd_event_add_defer(event, &o->dispatch, on_dispatch, o);
+        if (r < 0)
+                return r;
+        r = sd_event_source_set_enabled(o->dispatch, SD_EVENT_OFF);
+        if (r < 0)
+                return r;
+        r = sd_event_add_defer(event, &o->prepare, on_prepare, o);
+        if (r < 0)
+                return r;
+        (void) sd_event_source_set_priority(o->prepare, SD_EVENT_PRIORITY_IDLE);
+
+        *ret = TAKE_PTR(o);
+        return 0;
+}
+
+Operations *operations_free(Operations *o) {
+        if (!o)
+                return NULL;
+
+        while (o->queue) {
+                Operation *op = o->queue;
+
+                o->queue = op->next;
+                operation_fail(op, FAILURE_CANCELLED, 0, NULL);
+        }
+        while (o->processes) {
+                Process *p = o->processes;
+                Operation *op = TAKE_PTR(p->operation);
+
+                /* The lock's file stays: its worker holds it, and the next daemon is to see that. */
+                if (op) {
+                        op->locked = false;
+                        operation_fail(op, FAILURE_CANCELLED, 0, NULL);
+                }
+                (void) process_free(p);
+        }
+
+        (void) sd_event_source_disable_unref(o->dispatch);
+        (void) sd_event_source_disable_unref(o->prepare);
+        (void) sd_event_unref(o->event);
+        (void) safe_close(o->lock_fd);
+        free(o);
+        return NULL;
+}

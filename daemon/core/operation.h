@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Operations under way: each has a worker process, or waits for one. This file knows processes, locks and
+ * order; what an operation means is its owner's business. Everything runs on the event loop and nothing
+ * blocks. */
+
+#include <systemd/sd-event.h>
+
+#include "host/lock.h"
+#include "host/wire.h"
+#include "host/worker.h"
+
+typedef struct Operations Operations;
+
+typedef struct OperationLimits {
+        unsigned running_max; /* worker processes at a time, removals not counted: they may wait for a VM for
+                                 ever */
+        unsigned queued_max;  /* operations that wait for one of them */
+} OperationLimits;
+
+/* How an operation's owner hears of it: always from the event loop, never from within operations_submit(). */
+typedef struct OperationHandler {
+        /* For each frame that tells a fact about the operation, before the result. */
+        void (*fact)(const Frame *fact, void *owner);
+
+        /* Exactly once. @result is a FRAME_RESULT, whose parts may be taken; its failure is FAILURE_WORKER if
+         * the worker died without a word and FAILURE_CANCELLED if the daemon is stopping. */
+        void (*done)(Frame *result, void *owner);
+} OperationHandler;
+
+/* For each FRAME_TYPES, whichever operation told it, be it over or not; its parts may be taken. */
+typedef void (*OperationTypesFn)(Frame *types, void *userdata);
+
+/* @root_fd: "/" or what stands for it; borrowed for the call. @program: borrowed for life. */
+int operations_new(Operations **ret, sd_event *event, int root_fd, const WorkerProgram *program,
+                const OperationLimits *limits, OperationTypesFn types, void *userdata);
+
+/* Ends all with FAILURE_CANCELLED; their workers go on. */
+Operations *operations_free(Operations *o);
+DEFINE_CLEANUP(Operations *, operations_free);
+
+/* A number for an operation that is about to begin; never 0, never the same. */
+OpId operations_next_id(Operations *o);
+
+/* The directory of locks. */
+int operations_lock_fd(const Operations *o);
+
+/**
+ * operations_submit() - begin an operation
+ * @request: what to do; moved, empty afterwards, also on error
+ * @kind:    OPERATION_NONE: without a lock on the UUID; else what the lock's note says it is for
+ * @lock_fd: a lock that is somebody else's, for the worker to wait on; consumed, also on error; -EBADF: none
+ * @handler: borrowed until @done
+ *
+ * Return: 0; a negative errno, and @f says FAILURE_TOO_MANY, _BUSY (somebody holds the lock), _WORKER or
+ * _NO_MEMORY; then
+ *         @done is not called.
+ */
+int operations_submit(Operations *o, Request *request, OperationKind kind, int lock_fd,
+                const OperationHandler *handler, void *owner, Failure *f);

@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* json-c reads and escapes; the layout is written here, because json-c's own differs from mdevctl's in the
+ * empty array, and mdevctl's bytes are what people diff and other programs compare. */
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include <json-c/json.h>
+
+#include "host/codec.h"
+#include "model/name.h"
+
+DEFINE_CLEANUP(json_object *, json_object_put);
+DEFINE_CLEANUP(json_tokener *, json_tokener_free);
+
+static const char *const known_keys[] = { "mdev_type", "start", "attrs" };
+
+static int bad(char **ret_reason, const char *format, ...) _printf_(2, 3);
+
+static int bad(char **ret_reason, const char *format, ...) {
+        va_list ap;
+        int n;
+
+        if (!ret_reason)
+                return -EBADMSG;
+
+        va_start(ap, format);
+        n = vasprintf(ret_reason, format, ap);
+        va_end(ap);
+        return n < 0 ? -ENOMEM : -EBADMSG;
+}
+
+static int bad_at(char **ret_reason, const char *text, size_t offset, const char *what) {
+        size_t line = 1, column = 1;
+
+        for (size_t i = 0; i < offset; i++)
+                if (text[i] == '\n') {
+                        line++;
+                        column = 1;
+                } else
+                        column++;
+
+        return bad(ret_reason, "line %zu, column %zu: %s", line, column, what);
+}
+
+static int parse_json(const char *text, size_t size, json_object **ret, char **ret_reason) {
+        _cleanup_(json_tokener_freep) json_tokener *tokener = json_tokener_new_ex(DEFINITION_DEPTH_MAX);
+        _cleanup_(json_object_putp) json_object *object = NULL;
+        enum json_tokener_error error;
+
+        if (!tokener)
+                return -ENOMEM;
+        if (size > DEFINITION_TEXT_MAX)
+                return bad(ret_reason, "larger than %u bytes", DEFINITION_TEXT_MAX);
+
+        json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
+        object = json_tokener_parse_ex(tokener, text, (int) size);
+        error = json_tokener_get_error(tokener);
+        if (error == json_tokener_continue)
+                return bad_at(ret_reason, text, size, "the text ends too early");
+        if (error != json_tokener_success)
+                return bad_at(ret_reason, text, json_tokener_get_parse_end(tokener),
+                                json_tokener_error_desc(error));
+
+        /* json-c takes a NUL for the end of its input. */
+        if (json_tokener_get_parse_end(tokener) != size)
+                return bad_at(ret_reason, text, json_tokener_get_parse_end(tokener), "unexpected character");
+        if (!json_object_is_type(object, json_type_object))
+                return bad(ret_reason, "line 1, column 1: not a JSON object");
+
+        *ret = TAKE_PTR(object);
+        return 0;
+}
+
+/* The string that @value is; NULL if it is none, or has a NUL within. */
+static const char *string_value(json_object *value) {
+        const char *s;
+
+        if (!json_object_is_type(value, json_type_string))
+                return NULL;
+
+        s = json_object_get_string(value);
+        return strlen(s) == (size_t) json_object_get_string_len(value) ? s : NULL;
+}
+
+static int parse_attribute(json_object *element, size_t index, Attributes *attributes, char **ret_reason) {
+        struct json_object_iterator it;
+        const char *name, *value;
+        int r;
+
+        if (!json_object_is_type(element, json_type_object))
+                return bad(ret_reason, "attribute %zu is not an object", index);
+        if (json_object_object_length(element) != 1)
+                return bad(ret_reason, "attribute %zu has %d names instead of one", index,
+                                json_object_object_length(element));
+
+        it = json_object_iter_begin(element);
+        name = json_object_iter_peek_name(&it);
+        value = string_value(json_object_iter_peek_value(&it));
+        if (!value)
+                return bad(ret_reason, "attribute %zu, \"%s\": the value is not a string", index, name);
+
+        r = attributes_append(attributes, name, value);
+        if (r == -EINVAL)
+                return bad(ret_reason, "attribute %zu, \"%s\": not a valid name or value", index, name);
+        if (r == -EUSERS)
+                return bad(ret_reason, "attribute %zu, \"%s\": more than %u attributes or %u bytes of them",
+                                index, name, ATTRIBUTES_MAX, ATTRIBUTES_SIZE_MAX);
+        return r;
+}
+
+static int parse_attributes(json_object *array, Attributes *ret, char **ret_reason) {
+        _cleanup_(attributes_done) Attributes attributes = {};
+
+        if (!json_object_is_type(array, json_type_array))
+                return bad(ret_reason, "\"attrs\" is not an array");
+
+        for (size_t i = 0; i < json_object_array_length(array); i++) {
+                int r = parse_attribute(json_object_array_get_idx(array, i), i, &attributes, ret_reason);
+
+                if (r < 0)
+                        return r;
+        }
+
+        *ret = attributes;
+        attributes = (Attributes){};
+        return 0;
+}
+
+int codec_parse(const char *text, size_t size, const Uuid *uuid, const char *parent, Definition *ret,
+                char **ret_reason) {
+        _cleanup_(definition_done) Definition d = { .uuid = *uuid };
+        _cleanup_(json_object_putp) json_object *object = NULL;
+        json_object *value;
+        const char *s;
+        int r;
+
+        r = parse_json(text, size, &object, ret_reason);
+        if (r < 0)
+                return r;
+
+        s = string_value(json_object_object_get(object, "mdev_type"));
+        if (!s)
+                return bad(ret_reason, "\"mdev_type\" is missing or not a string");
+        /* mdevctl reads an empty type too; nothing can be started from it, but it is not lost. */
+        if (s[0] != '\0' && !type_name_is_valid(s))
+                return bad(ret_reason, "\"mdev_type\" is not a valid name of a type");
+
+        value = json_object_object_get(object, "start");
+        if (!value)
+                return bad(ret_reason, "\"start\" is missing");
+        d.autostart = streq_ptr(string_value(value), "auto");
+
+        value = json_object_object_get(object, "attrs");
+        if (value) {
+                r = parse_attributes(value, &d.attributes, ret_reason);
+                if (r < 0)
+                        return r;
+        }
+
+        if (free_and_strdup(&d.type, s) < 0 || free_and_strdup(&d.parent, parent) < 0)
+                return -ENOMEM;
+
+        *ret = d;
+        d = (Definition){};
+        return 0;
+}
+
+/* Writing */
+
+static void write_string(FILE *f, const char *s) {
+        _cleanup_(json_object_putp) json_object *object = json_object_new_string(s);
+
+        /* Without memory nothing is written, and ferror() would not tell: an unset stream error is not
+         * enough, so the caller compares nothing but parses the text again. */
+        fputs(object ? json_object_to_json_string_ext(object, JSON_C_TO_STRING_NOSLASHESCAPE) : "?", f);
+}
+
+static void write_attributes(FILE *f, const Attributes *attributes) {
+        const char *separator = "";
+
+        if (attributes->n == 0) {
+                fputs("[]", f);
+                return;
+        }
+
+        fputs("[\n", f);
+        FOREACH_ATTRIBUTE(name, value, attributes) {
+                fprintf(f, "%s    {\n      ", separator);
+                write_string(f, name);
+                fputs(": ", f);
+                write_string(f, value);
+                fputs("\n    }", f);
+                separator = ",\n";
+        }
+        fputs("\n  ]", f);
+}
+
+static bool key_is_known(const char *key) {
+        for (size_t i = 0; i < ELEMENTSOF(known_keys); i++)
+                if (streq(key, known_keys[i]))
+                        return true;
+
+        return false;
+}
+
+static void write_unknown_keys(FILE *f, json_object *original) {
+        json_object_object_foreach(original, key, value) {
+                if (key_is_known(key))
+                        continue;
+
+                fputs(",\n  ", f);
+                write_string(f, key);
+                fprintf(f, ": %s",
+                                json_object_to_json_string_ext(value,
+                                                JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_NOSLASHESCAPE));
+        }
+}
+
+int codec_format(const Definition *d, const char *original, size_t original_size, char **ret,
+                size_t *ret_size) {
+        _cleanup_(json_object_putp) json_object *old = NULL;
+        _cleanup_(definition_done) Definition again = {};
+        _cleanup_(freep) char *text = NULL;
+        size_t size;
+        FILE *f;
+        int r;
+
+        if (original) {
+                r = parse_json(original, original_size, &old, NULL);
+                if (r == -ENOMEM)
+                        return r;
+        }
+
+        f = open_memstream(&text, &size);
+        if (!f)
+                return -ENOMEM;
+
+        fputs("{\n  \"mdev_type\": ", f);
+        write_string(f, d->type);
+        fprintf(f, ",\n  \"start\": \"%s\",\n  \"attrs\": ", d->autostart ? "auto" : "manual");
+        write_attributes(f, &d->attributes);
+        if (old)
+                write_unknown_keys(f, old);
+        fputs("\n}", f);
+        if (fclose(f) != 0)
+                return -ENOMEM;
+
+        /* What cannot be read back as what it was is not written: the cheap proof that nothing above went
+         * wrong, shortage of memory included. */
+        r = codec_parse(text, size, &d->uuid, d->parent, &again, NULL);
+        if (r < 0)
+                return r == -EBADMSG ? -ENOMEM : r;
+        if (!definition_equal(&again, d))
+                return -ENOMEM;
+
+        *ret = TAKE_PTR(text);
+        *ret_size = size;
+        return 0;
+}

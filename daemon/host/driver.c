@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Nothing here can be interrupted or timed out: "create" runs the vendor's probe inside write(2), and
+ * "remove" waits in it until the last user of the device closes it. What an errno meant is found out
+ * afterwards, where one means several things; what state the device is in is not said here at all, a look at
+ * sysfs says it. */
+
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <sys/syscall.h>
+
+#include "base/file.h"
+#include "host/driver.h"
+#include "host/sysfs.h"
+#include "model/name.h"
+
+#define TYPE_ATTRIBUTE_MAX 65536U /* sysfs gives a page; the pages of some architectures are large */
+
+static int type_order(const void *a, const void *b) {
+        return strcmp(((const Type *) a)->name, ((const Type *) b)->name);
+}
+
+/* One attribute of a type, white space trimmed; "" if it cannot be read or is not text that D-Bus could
+ * carry. */
+static int read_type_attribute(
+                int sys_fd, const char *parent, const char *type, const char *name, char **ret) {
+        _cleanup_(freep) char *value = NULL;
+        char path[SYSFS_PATH_MAX];
+        size_t n;
+        int r;
+
+        (void) snprintf(path, sizeof path, "class/mdev_bus/%s/mdev_supported_types/%s/%s", parent, type,
+                        name);
+        r = file_read_at(sys_fd, path, TYPE_ATTRIBUTE_MAX, &value, &n);
+        if (r == -ENOMEM)
+                return r;
+        if (r < 0 || !text_is_utf8(value))
+                return free_and_strdup(ret, "");
+
+        while (n > 0 && strchr(" \t\n", value[n - 1]))
+                value[--n] = '\0';
+        return free_and_strdup(ret, value + strspn(value, " \t\n"));
+}
+
+static int read_type(int sys_fd, const char *parent, Type *t) {
+        _cleanup_(freep) char *available = NULL;
+        unsigned long n;
+
+        if (read_type_attribute(sys_fd, parent, t->name, "name", &t->label) < 0 ||
+                        read_type_attribute(sys_fd, parent, t->name, "device_api", &t->device_api) < 0 ||
+                        read_type_attribute(sys_fd, parent, t->name, "description", &t->description) < 0 ||
+                        read_type_attribute(sys_fd, parent, t->name, "available_instances", &available) < 0)
+                return -ENOMEM;
+
+        /* Some drivers have said -1 when they meant none. */
+        n = available[0] == '-' ? 0 : strtoul(available, NULL, 10);
+        t->available_instances = (uint32_t) MIN(n, (unsigned long) UINT32_MAX);
+        return 0;
+}
+
+int driver_read_types(int sys_fd, const char *parent, Types *ret) {
+        _cleanup_(types_done) Types types = {};
+        _cleanup_(strv_freep) char **names = NULL;
+        size_t n = 0;
+        int r;
+
+        if (!parent_name_is_valid(parent) || !sysfs_exists(sys_fd, "class/mdev_bus", parent))
+                return -ENOENT;
+        r = sysfs_list_types(sys_fd, parent, &names);
+        if (r < 0)
+                return r;
+        while (names[n])
+                n++;
+
+        types.types = calloc(MAX(n, (size_t) 1), sizeof *types.types);
+        if (!types.types)
+                return -ENOMEM;
+        for (types.n = 0; types.n < n; types.n++)
+                types.types[types.n].name = TAKE_PTR(names[types.n]);
+        qsort(types.types, types.n, sizeof *types.types, type_order);
+
+        for (size_t i = 0; i < types.n; i++) {
+                r = read_type(sys_fd, parent, &types.types[i]);
+                if (r < 0)
+                        return r;
+        }
+
+        *ret = types;
+        types = (Types){};
+        return 0;
+}
+
+static bool type_is_full(int sys_fd, const char *parent, const char *type) {
+        _cleanup_(freep) char *available = NULL;
+
+        return read_type_attribute(sys_fd, parent, type, "available_instances", &available) >= 0 &&
+                        (available[0] == '-' || streq(available, "0"));
+}
+
+/* What an errno of "create" means; drivers use one for many things, so a second look helps. */
+static int explain_create(int sys_fd, const char *parent, const char *type, int error, Failure *f) {
+        char directory[SYSFS_PATH_MAX];
+
+        switch (error) {
+        case EEXIST:
+                return failure_set(f, FAILURE_EXISTS_IN_KERNEL, error, NULL, NULL);
+
+        case ENOSPC:
+        case EUSERS:
+                return failure_set(f, FAILURE_NO_CAPACITY, error, NULL, NULL);
+
+        case ENOMEM: /* mdpy, mbochs */
+        case EPERM:  /* vfio_ap, vfio_ccw before Linux 6.1 */
+                if (type_is_full(sys_fd, parent, type))
+                        return failure_set(f, FAILURE_NO_CAPACITY, error, NULL, NULL);
+                break;
+
+        case ENOENT:
+        case ENODEV:
+        case ENOTDIR:
+                if (!sysfs_exists(sys_fd, "class/mdev_bus", parent))
+                        return failure_set(f, FAILURE_PARENT_ABSENT, 0, NULL, NULL);
+                (void) snprintf(directory, sizeof directory, "class/mdev_bus/%s/mdev_supported_types",
+                                parent);
+                if (!sysfs_exists(sys_fd, directory, type))
+                        return failure_set(f, FAILURE_NO_SUCH_TYPE, 0, NULL, NULL);
+                break;
+
+        default:
+                break;
+        }
+
+        return failure_set(f, FAILURE_KERNEL, error, "create", NULL);
+}
+
+/* One write of the exact bytes, as sysfs wants it; a short one is an error. */
+static int write_once(int fd, const char *data, size_t size) {
+        ssize_t n = write(fd, data, size);
+
+        if (n < 0)
+                return -errno;
+        return (size_t) n == size ? 0 : -EIO;
+}
+
+int driver_create(int sys_fd, const char *parent, const char *type, const Uuid *uuid, Failure *f) {
+        char path[SYSFS_PATH_MAX], text[UUID_TEXT_SIZE];
+        _cleanup_(closep) int fd = -EBADF;
+        int r;
+
+        if (!parent_name_is_valid(parent) || !type_name_is_valid(type))
+                return explain_create(sys_fd, parent, type, ENOENT, f);
+
+        (void) snprintf(path, sizeof path, "class/mdev_bus/%s/mdev_supported_types/%s/create", parent, type);
+        fd = openat(sys_fd, path, O_WRONLY | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW);
+        if (fd < 0)
+                return explain_create(sys_fd, parent, type, errno, f);
+
+        r = write_once(fd, uuid_to_text(uuid, text), UUID_TEXT_SIZE - 1);
+        return r < 0 ? explain_create(sys_fd, parent, type, -r, f) : 0;
+}
+
+/* The directory of @parent's device @uuid, or -ENODEV; -ESTALE if it has another parent. */
+static int open_device(int sys_fd, const char *parent, const Uuid *uuid) {
+        char path[SYSFS_PATH_MAX];
+        int fd, r;
+
+        r = sysfs_device_path(sys_fd, parent, uuid, path);
+        if (r < 0)
+                return r;
+
+        fd = openat(sys_fd, path, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+        return fd >= 0 ? fd : errno == ENOENT ? -ENODEV : -errno;
+}
+
+static int write_attribute(int device_fd, const char *name, const char *value) {
+        struct open_how how = {
+                .flags = O_WRONLY | O_CLOEXEC | O_NOCTTY,
+                .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV,
+        };
+        _cleanup_(closep) int fd = -EBADF;
+
+        if (!attribute_name_is_valid(name))
+                return -EINVAL;
+
+        fd = (int) syscall(SYS_openat2, device_fd, name, &how, sizeof how);
+        if (fd < 0)
+                return -errno;
+        return write_once(fd, value, strlen(value));
+}
+
+int driver_write_attributes(
+                int sys_fd, const char *parent, const Uuid *uuid, const Attributes *attributes, Failure *f) {
+        _cleanup_(closep) int device_fd = -EBADF;
+        uint32_t index = 0;
+
+        if (attributes->n == 0)
+                return 0;
+
+        device_fd = open_device(sys_fd, parent, uuid);
+        if (device_fd < 0)
+                return failure_set(f, FAILURE_KERNEL, device_fd, "attributes", NULL);
+
+        FOREACH_ATTRIBUTE(name, value, attributes) {
+                int r = write_attribute(device_fd, name, value);
+
+                if (r < 0) {
+                        f->index = index;
+                        return failure_set(f, FAILURE_ATTRIBUTE, r, name, NULL);
+                }
+                index++;
+        }
+
+        return 0;
+}
+
+int driver_remove(int sys_fd, const char *parent, const Uuid *uuid, Failure *f) {
+        _cleanup_(closep) int device_fd = -EBADF, fd = -EBADF;
+        int r;
+
+        device_fd = open_device(sys_fd, parent, uuid);
+        if (device_fd == -ENODEV)
+                return -ENODEV;
+        if (device_fd == -ESTALE)
+                return failure_set(f, FAILURE_CHANGED_MEANWHILE, 0, NULL, NULL);
+        if (device_fd < 0)
+                return failure_set(f, FAILURE_KERNEL, device_fd, "remove", NULL);
+
+        /* Missing: somebody else is removing it, or nobody ever can; the look that follows tells which. */
+        fd = openat(device_fd, "remove", O_WRONLY | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW);
+        if (fd < 0)
+                return failure_set(f, FAILURE_KERNEL, errno, "remove", NULL);
+
+        r = write_once(fd, "1", 1);
+        return r < 0 ? failure_set(f, FAILURE_KERNEL, r, "remove", NULL) : 0;
+}

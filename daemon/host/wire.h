@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* What passes between the daemon and a worker: values, each in a frame with a length, a kind and the
+ * operation's id. Both ends are of the same build on the same machine (the daemon holds its worker's
+ * executable open over upgrades), so numbers have the machine's own form; all the same nothing that is read
+ * is believed before it is checked.
+ *
+ * A frame: u32 magic, u32 kind, u64 operation, u32 size of the payload, payload. */
+
+#include "model/definition.h"
+#include "model/failure.h"
+#include "model/parent.h"
+#include "model/registry.h"
+#include "model/sighting.h"
+
+#define FRAME_SIZE_MAX (4U * 1024U * 1024U) /* a parent's types at their bounds; requests are far smaller */
+#define FRAME_HEADER_SIZE 20U
+
+/* Requests: daemon to worker, one for a worker's whole life. */
+typedef enum RequestKind {
+        REQUEST_CREATE,   /* definition: parent, type, attributes; also written to disk if @define */
+        REQUEST_REMOVE,   /* definition.parent: whose it must be; @path */
+        REQUEST_DEFINE,   /* definition */
+        REQUEST_UNDEFINE, /* @parents */
+        REQUEST_LOOK,  /* @path: see what is there of the device and of its files, after the lock is free */
+        REQUEST_SCAN,  /* all files */
+        REQUEST_TYPES, /* @parents: read their types */
+        _REQUEST_KIND_MAX,
+} RequestKind;
+
+typedef struct Request {
+        RequestKind kind;
+        OpId op;
+        Definition definition; /* uuid always; the rest as the kind says */
+        bool define;
+        char *path;     /* where the device was last; NULL if not known */
+        char **parents; /* NULL-terminated; NULL if the kind takes none */
+} Request;
+
+void request_done(Request *r);
+
+/* Results: worker to daemon, any number, the last that counts being FRAME_RESULT; types may follow it. */
+typedef enum FrameKind {
+        FRAME_SIGHTING,   /* sighting */
+        FRAME_DEFINITION, /* definition: what a file says; or without @exists, that there is none (uuid,
+                             parent) */
+        FRAME_INVALID,    /* path, reason: a file that says nothing */
+        FRAME_TYPES,      /* parent, types */
+        FRAME_RESULT,     /* failure; created: a device was made and is there */
+        _FRAME_KIND_MAX,
+} FrameKind;
+
+typedef struct Frame {
+        FrameKind kind;
+        OpId op;
+        Sighting sighting;
+        Definition definition;
+        bool exists;
+        char *path;
+        char *reason;
+        char *parent;
+        Types types;
+        Failure failure;
+        bool created;
+} Frame;
+
+#define FRAME_INIT ((Frame){ .sighting = SIGHTING_INIT, .failure = FAILURE_INIT })
+
+void frame_done(Frame *f);
+
+/* Encoding appends one whole frame to a buffer. Return: 0; -ENOMEM; -EFBIG beyond FRAME_SIZE_MAX. On error
+ * the buffer is what it was. */
+typedef struct Buffer {
+        char *data;
+        size_t size;
+        size_t allocated;
+} Buffer;
+
+void buffer_done(Buffer *b);
+
+int request_encode(const Request *r, Buffer *b);
+int frame_encode(const Frame *f, Buffer *b);
+
+/**
+ * frame_decode() - take the first frame off a sequence of bytes
+ * @data, @size: what has been received so far
+ * @ret:         overwritten on success only; owned by the caller
+ * @ret_used:    how many bytes the frame had
+ *
+ * Return: 1; 0 if it is not complete yet; -EBADMSG if it never will be a frame; -ENOMEM.
+ */
+int frame_decode(const char *data, size_t size, Frame *ret, size_t *ret_used);
+int request_decode(const char *data, size_t size, Request *ret, size_t *ret_used);

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* mdevd: arguments, signals, and the order of life. Readiness is told, and the name taken, when everything
+ * that is there has been taken in, so that nobody gets an answer from half a picture. */
+
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+
+#include <systemd/sd-daemon.h>
+
+#include "base/log.h"
+#include "bus/bus.h"
+#include "core/manager.h"
+
+typedef struct Daemon {
+        sd_event *event;
+        Manager *manager;
+        Bus *bus;
+        ManagerOptions options;
+} Daemon;
+
+static void daemon_done(Daemon *d) {
+        /* The manager first: its waiters are answered over the bus. */
+        (void) manager_free(d->manager);
+        (void) bus_free(d->bus);
+        (void) sd_event_unref(d->event);
+}
+
+static int help(const char *name) {
+        printf("%s [OPTION…]\n\n"
+               "Owns the mediated devices of this host and offers them on D-Bus as org.mdevd1.\n"
+               "Started by systemd; see mdevd(8).\n\n"
+               "  --root=DIR     take DIR for /: its sys, etc, run and usr/lib\n"
+               "  --worker=PATH  start PATH instead of the installed worker\n"
+               "  --debug        log more\n"
+               "  --help         show this\n"
+               "  --version      show the version\n",
+                        name);
+        return 0;
+}
+
+/* Return: 1 go on; 0 done; a negative errno, and the reason was told. */
+static int parse_arguments(int argc, char *argv[], Daemon *d) {
+        enum {
+                ARG_ROOT = 0x100,
+                ARG_WORKER,
+                ARG_DEBUG,
+                ARG_HELP,
+                ARG_VERSION
+        };
+        static const struct option options[] = {
+                { "root", required_argument, NULL, ARG_ROOT },
+                { "worker", required_argument, NULL, ARG_WORKER },
+                { "debug", no_argument, NULL, ARG_DEBUG },
+                { "help", no_argument, NULL, ARG_HELP },
+                { "version", no_argument, NULL, ARG_VERSION },
+                {},
+        };
+        int c;
+
+        while ((c = getopt_long(argc, argv, "", options, NULL)) >= 0)
+                switch (c) {
+                case ARG_ROOT:
+                        d->options.root = optarg;
+                        break;
+                case ARG_WORKER:
+                        d->options.worker_path = optarg;
+                        break;
+                case ARG_DEBUG:
+                        log_open(LOG_DEBUG);
+                        break;
+                case ARG_HELP:
+                        return help(argv[0]);
+                case ARG_VERSION:
+                        printf("mdevd %s\n", MDEVD_VERSION);
+                        return 0;
+                default:
+                        return -EINVAL;
+                }
+
+        if (optind < argc) {
+                fprintf(stderr, "%s takes no arguments but options; see %s --help.\n", argv[0], argv[0]);
+                return -EINVAL;
+        }
+        return 1;
+}
+
+static void on_ready(const Failure *f, const Uuid *uuid _unused_, void *userdata) {
+        Daemon *d = userdata;
+
+        if (f && f->kind == FAILURE_CANCELLED)
+                return;
+        if (f)
+                log_warning("The definitions could not be read; going on without them.");
+
+        if (bus_announce(d->bus) < 0) {
+                (void) sd_event_exit(d->event, EXIT_FAILURE);
+                return;
+        }
+        (void) sd_notify(false, "READY=1");
+}
+
+static int on_hangup(
+                sd_event_source *s _unused_, const struct signalfd_siginfo *si _unused_, void *userdata) {
+        Failure f = FAILURE_INIT;
+        Daemon *d = userdata;
+
+        if (manager_rescan(d->manager, &f, NULL, NULL) < 0)
+                log_warning("SIGHUP: the host cannot be looked at anew now.");
+        failure_done(&f);
+        return 0;
+}
+
+static int block_signals(void) {
+        sigset_t set;
+
+        (void) sigemptyset(&set);
+        (void) sigaddset(&set, SIGTERM);
+        (void) sigaddset(&set, SIGINT);
+        (void) sigaddset(&set, SIGHUP);
+        (void) sigaddset(&set, SIGCHLD);
+        if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+                return -errno;
+        return signal(SIGPIPE, SIG_IGN) == SIG_ERR ? -errno : 0;
+}
+
+static int add_signals(Daemon *d) {
+        int r;
+
+        r = sd_event_add_signal(d->event, NULL, SIGTERM, NULL, NULL);
+        if (r >= 0)
+                r = sd_event_add_signal(d->event, NULL, SIGINT, NULL, NULL);
+        if (r >= 0)
+                r = sd_event_add_signal(d->event, NULL, SIGHUP, on_hangup, d);
+        return r;
+}
+
+static int run(Daemon *d) {
+        int r;
+
+        r = block_signals();
+        if (r < 0)
+                return log_error_errno(r, "Cannot block signals: %s", strerror(-r));
+        r = sd_event_default(&d->event);
+        if (r < 0)
+                return log_error_errno(r, "Cannot make an event loop: %s", strerror(-r));
+        r = add_signals(d);
+        if (r < 0)
+                return log_error_errno(r, "Cannot listen to signals: %s", strerror(-r));
+        (void) sd_event_set_watchdog(d->event, true);
+
+        r = manager_new(&d->manager, d->event, &d->options);
+        if (r < 0)
+                return r;
+        r = bus_new(&d->bus, d->event, d->manager);
+        if (r < 0)
+                return r;
+        r = manager_start(d->manager, on_ready, d);
+        if (r < 0)
+                return log_error_errno(r, "Cannot take in what is there: %s", strerror(-r));
+
+        r = sd_event_loop(d->event);
+        (void) sd_notify(false, "STOPPING=1");
+        return r;
+}
+
+int main(int argc, char *argv[]) {
+        _cleanup_(daemon_done) Daemon d = {
+                .options = { .worker_path = MDEVD_WORKER_PATH, .limits = MANAGER_LIMITS_DEFAULT },
+        };
+        int r;
+
+        log_open(LOG_INFO);
+        r = parse_arguments(argc, argv, &d);
+        if (r > 0)
+                r = run(&d);
+        return r == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The worker: takes one request from its standard input, a socket, does it, sends what came of it, and ends.
+ * It is started before it is needed, so it may wait for its request as long as the daemon lives; end of file
+ * before a request means that there will be none. A daemon that dies meanwhile stops nothing. */
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include "base/file.h"
+#include "host/effect.h"
+
+#define SEND_STEP 65536U
+
+/* Receives bytes, and at most one descriptor in all. Return: how many; 0 at the end; a negative errno. */
+static ssize_t receive(char *data, size_t size, int *fd) {
+        union {
+                struct cmsghdr header;
+                char space[CMSG_SPACE(sizeof(int))];
+        } control = {};
+        struct iovec iov = { .iov_base = data, .iov_len = size };
+        struct msghdr message = {
+                .msg_iov = &iov,
+                .msg_iovlen = 1,
+                .msg_control = &control,
+                .msg_controllen = sizeof control.space,
+        };
+        ssize_t n;
+
+        n = recvmsg(STDIN_FILENO, &message, MSG_CMSG_CLOEXEC);
+        if (n < 0)
+                return -errno;
+
+        for (struct cmsghdr *c = CMSG_FIRSTHDR(&message); c; c = CMSG_NXTHDR(&message, c))
+                if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS) {
+                        (void) safe_close(*fd);
+                        memcpy(fd, CMSG_DATA(c), sizeof *fd);
+                }
+
+        return n;
+}
+
+/* Return: 1; 0 if there is no request; a negative errno. */
+static int receive_request(Request *ret, int *ret_lock_fd) {
+        _cleanup_(buffer_done) Buffer in = {};
+        size_t used;
+        int r;
+
+        for (;;) {
+                ssize_t n;
+
+                r = request_decode(in.data, in.size, ret, &used);
+                if (r != 0)
+                        return r;
+                r = grow((void **) &in.data, &in.allocated, in.size + SEND_STEP, 1);
+                if (r < 0)
+                        return r;
+                n = receive(in.data + in.size, SEND_STEP, ret_lock_fd);
+                if (n <= 0)
+                        return (int) n;
+                in.size += (size_t) n;
+        }
+}
+
+static int flush(Buffer *out) {
+        int r = fd_write_all(STDIN_FILENO, out->data, out->size);
+
+        out->size = 0;
+        return r;
+}
+
+/* An EffectEmit: many small frames travel together, a result at once. */
+static int send_frame(const Frame *frame, void *userdata) {
+        Buffer *out = userdata;
+        int r;
+
+        r = frame_encode(frame, out);
+        if (r < 0)
+                return r;
+
+        return out->size >= SEND_STEP || frame->kind == FRAME_RESULT ? flush(out) : 0;
+}
+
+int main(int argc, char *argv[]) {
+        _cleanup_(request_done) Request request = {};
+        _cleanup_(buffer_done) Buffer out = {};
+        _cleanup_(closep) int root_fd = -EBADF, lock_fd = -EBADF;
+        const char *root = argc == 2 ? startswith(argv[1], "--root=") : argc == 1 ? "/" : NULL;
+        sigset_t all;
+
+        if (!root) {
+                fprintf(stderr, "mdevd-worker is started by mdevd, and does nothing by itself.\n");
+                return EXIT_FAILURE;
+        }
+
+        /* A signal during a blocked removal would make it uninterruptible for good; during a creation it
+         * would leave a device that nobody knows of. SIGKILL and SIGSTOP remain, and mdevd sends neither. */
+        (void) sigfillset(&all);
+        (void) sigprocmask(SIG_SETMASK, &all, NULL);
+        (void) umask(0022);
+
+        if (receive_request(&request, &lock_fd) <= 0)
+                return EXIT_SUCCESS;
+        root_fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (root_fd < 0)
+                return EXIT_FAILURE;
+
+        effect_perform(root_fd, &request, TAKE_FD(lock_fd), send_frame, &out);
+        return flush(&out) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
