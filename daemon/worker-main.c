@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
@@ -95,6 +96,9 @@ int main(int argc, char *argv[]) {
                 fprintf(stderr, "mdevd-worker is started by mdevd, and does nothing by itself.\n");
                 return EXIT_FAILURE;
         }
+
+        /* It was started through a descriptor, whose number would be its name. */
+        (void) prctl(PR_SET_NAME, "mdevd-worker");
 
         /* A signal during a blocked removal would make it uninterruptible for good; during a creation it
          * would leave a device that nobody knows of. SIGKILL and SIGSTOP remain, and mdevd sends neither. */

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What every case begins and ends with: idle parents, no devices, a kernel without complaints, a bound in time."""
+
+import contextlib
+import re
+import signal
+import threading
+
+import pytest
+
+import bus
+import mdevsim
+import sysfs
+from definitions import remove_definitions
+from guest import kernel_log, wait_until
+
+# Longer than any case should take on a busy machine. A case that hangs costs this much and its own result.
+CASE_SECONDS = 120
+
+REMOVE_SECONDS = 20
+
+
+@pytest.fixture
+def parents():
+    return mdevsim.parents()
+
+
+@pytest.fixture
+def parent(parents):
+    return parents[0]
+
+
+@pytest.fixture
+def other_parent(parents):
+    return parents[1]
+
+
+@pytest.fixture
+def mdevd():
+    """A client of a daemon that knows no devices; the first one starts it."""
+    remove_definitions()
+    with bus.Mdevd() as client:
+        client.rescan()
+        assert client.devices() == []
+        yield client
+
+
+@pytest.fixture
+def clients():
+    """A function that makes one more client."""
+    with contextlib.ExitStack() as stack:
+        yield lambda: stack.enter_context(bus.Mdevd())
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_call(item):
+    marker = item.get_closest_marker("seconds")
+    bound = marker.args[0] if marker else CASE_SECONDS
+
+    def give_up(number, frame):
+        pytest.fail(f"not done after {bound} s")
+
+    signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(bound)
+    yield
+    signal.alarm(0)
+
+
+@pytest.fixture(autouse=True)
+def clean_guest():
+    with kernel_log() as log:
+        yield
+        restore_parents()
+    if log.troubles():
+        pytest.fail("\n".join(["the kernel complained:", *log.troubles()]))
+
+
+def restore_parents():
+    for parent in mdevsim.parents():
+        parent.reset()
+    wait_until(nothing_under_way, timeout=REMOVE_SECONDS)
+    remove_devices()
+    for parent in mdevsim.parents():
+        restore_parent(parent)
+    # What was done to clean up is no figure of the next case.
+    for parent in mdevsim.parents():
+        parent.reset()
+
+
+def nothing_under_way():
+    return not any(parent.creating or parent.removing for parent in mdevsim.parents())
+
+
+def remove_devices():
+    """In a thread, because the removal of a device that is still in use does not end."""
+    leftovers = sysfs.devices()
+    remover = threading.Thread(target=lambda: [remove_device(uuid) for uuid in leftovers], daemon=True)
+    remover.start()
+    remover.join(REMOVE_SECONDS)
+    if remover.is_alive():
+        pytest.fail("a device is still in use: " + " ".join(leftovers))
+
+
+def remove_device(uuid):
+    try:
+        sysfs.remove(uuid)
+    except FileNotFoundError:
+        # An orphan, or one that its parent took along.
+        parent = mdevsim.Parent(sysfs.parent_of(uuid))
+        if parent.is_present():
+            parent.registered = 0
+
+
+def restore_parent(parent):
+    """Back to what the guest started with."""
+    device = mdevsim.PCI / "devices" / parent.name
+    if not re.match(r"[0-9a-f]{4}:", parent.name):
+        mdevsim.delete_parent(parent)
+        return
+    if not device.exists():
+        mdevsim.rescan()
+    if not (device / "driver").exists():
+        parent.bind()
+    parent.registered = 1
+    if parent.limit != mdevsim.LIMIT:
+        parent.limit = mdevsim.LIMIT
