@@ -6,7 +6,8 @@
 
 #define MDEVD_BUS_NAME "org.mdevd1"
 #define MDEVD_PATH "/org/mdevd1"
-#define MDEVD_DEVICE_PATH MDEVD_PATH "/device" /* one object below it for each UUID, dashes as underscores \
+#define MDEVD_DEVICE_PATH                                                                                  \
+        MDEVD_PATH "/device"                   /* one object below it for each UUID, dashes as underscores \
                                                 */
 #define MDEVD_PARENT_PATH MDEVD_PATH "/parent" /* one below it for each parent, by sd_bus_path_encode() */
 

@@ -83,12 +83,12 @@ static bool is_directory_at(int sys_fd, const char *path) {
 /* Parent's name and whole path of the device at @path ("devices/…/<parent>/<uuid>"). */
 static int sighting_set_place(Sighting *s, const char *path) {
         _cleanup_(freep) char *whole = NULL, *parent = NULL;
-        const char *end = strrchr(path, '/'), *begin;
+        const char *end = strrchr(path, '/'), *begin = end;
 
         if (!end)
                 return -EINVAL;
-        begin = memrchr(path, '/', (size_t) (end - path));
-        begin = begin ? begin + 1 : path;
+        while (begin > path && begin[-1] != '/')
+                begin--;
 
         parent = strndup(begin, (size_t) (end - begin));
         if (!parent || asprintf(&whole, "/sys/%s", path) < 0)

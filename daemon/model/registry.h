@@ -12,9 +12,10 @@
  *   remove                  ENODEV       ENODEV       EAGAIN    → REMOVING EAGAIN    ENOTRECOVERABLE
  *   define, no definition   begins       –            EAGAIN    begins     EAGAIN    begins
  *   define, on this parent  –            EEXIST       EAGAIN    EEXIST     EAGAIN    EEXIST
- *   define, on others only  –            EEXIST *     EAGAIN    EEXIST *   EAGAIN    EEXIST *    * begins if
- * alternate undefine, modify        ENODEV       begins       EAGAIN    begins     EAGAIN    begins ENODEV:
- * no such definition
+ *   define, on others only  –            EEXIST *     EAGAIN    EEXIST *   EAGAIN    EEXIST *
+ *   undefine, modify        ENODEV       begins **    EAGAIN    begins **  EAGAIN    begins **
+ *
+ *   * begins if alternate    ** ENODEV if there is no such definition
  *
  * What the table lets begin is still EAGAIN while any operation on the same UUID is under way: operations of
  * one UUID never overlap. CREATING and REMOVING need not be ours: somebody else's creation or a removal that
@@ -190,7 +191,8 @@ int registry_end(Registry *r, const Uuid *uuid, OpId op);
  *
  * While an operation is under way only its own sighting counts; others make registry_end() return 1.
  *
- * Return: 0; -ESTALE if @op is not 0 and not the slot's; -ENOMEM. On error nothing changed.
+ * Return: 0; -ESTALE if @op is not 0 and not the slot's; -EINVAL if @seen lives and does not say on which
+ *         parent; -ENOMEM. On error nothing changed.
  */
 int registry_observe(Registry *r, const Uuid *uuid, const Sighting *seen, OpId op);
 

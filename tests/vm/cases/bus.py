@@ -104,7 +104,9 @@ class Connection:
         message.header.fields[HeaderFields.signature] = signature
         message.header.body_length = len(body)
         serial = next(self._connection.outgoing_serial)
-        self._connection.sock.sendall(message.header.serialise(serial=serial) + body)
+        header = message.header.serialise(serial=serial)
+        # The body begins at a multiple of eight.
+        self._connection.sock.sendall(header + b"\0" * (-len(header) % 8) + body)
         return Call(self, serial)
 
     def subscribe(self):

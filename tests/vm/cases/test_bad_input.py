@@ -132,7 +132,7 @@ def test_a_million_attributes(mdevd, parent):
     def pad(data, to):
         return data + b"\0" * (-len(data) % to)
 
-    pair = pad(pad(string("a"), 4) + string("b"), 8)
+    pair = pad(pad(string("a"), 4) + string("bcd"), 8)
     pairs = pair * 1_000_000
     head = pad(pad(pad(string(new_uuid()), 4) + string(parent.name), 4) + string(SMALL), 4)
     body = pad(head + struct.pack("<I", len(pairs)), 8) + pairs + struct.pack("<I", 0)

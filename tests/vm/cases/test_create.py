@@ -154,17 +154,28 @@ def test_while_a_creation_runs(mdevd, parent):
 
 
 def test_others_on_the_same_parent_go_on_while_a_creation_runs(mdevd, parent):
-    parent.create_delay_ms = 10000
+    other = mdevd.create(parent, SMALL)
+    parent.create_block = 1
     slow = mdevd.begin_create(parent, SMALL)
     wait_until(lambda: parent.creating == 1)
-    parent.create_delay_ms = 0
 
-    other = mdevd.create(parent, SMALL)
     assert mdevd.available_instances(parent, SMALL) == 6
     mdevd.stop(other)
-    defined = mdevd.define(parent, SMALL)
-    mdevd.undefine(defined)
+    mdevd.undefine(mdevd.define(parent, SMALL))
     assert not slow.is_done()
+    parent.create_block = 0
+    slow.result()
+
+
+def test_others_are_created_while_attributes_are_slow(mdevd, parent):
+    parent.attr_delay_ms = 60000
+    slow = mdevd.begin_create(parent, SMALL, attributes=[("slow", "x")])
+    wait_until(lambda: sysfs.devices())
+
+    other = mdevd.create(parent, SMALL)
+    mdevd.stop(other)
+    assert not slow.is_done()
+    parent.attr_delay_ms = 0
     slow.result()
 
 

@@ -1,0 +1,596 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
+"""The verbs, with a daemon on a tree of plain files: "create" and "remove" take what is written, and do nothing."""
+
+import json
+import os
+import re
+import subprocess
+import threading
+
+import pytest
+
+U = [f"00000000-0000-0000-0000-00000000000{i:x}" for i in range(16)]
+UUID_LINE = r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\n"
+
+PLAIN = """{
+  "mdev_type": "t",
+  "start": "manual",
+  "attrs": []
+}"""
+
+FULL = """{
+  "mdev_type": "t",
+  "start": "auto",
+  "attrs": [
+    {
+      "assign_adapter": "5"
+    },
+    {
+      "assign_adapter": "6"
+    }
+  ]
+}"""
+
+
+def new_uuid(text):
+    assert re.fullmatch(UUID_LINE, text)
+    return text.strip()
+
+
+class TestDefine:
+    def test_a_uuid_that_is_given_is_not_printed(self, host):
+        cli = host.start()
+        assert cli.ok("define", "-u", U[1], "-p", "p", "-t", "t") == ""
+        assert host.tree.definition("p", U[1]).read_text() == PLAIN
+
+    def test_a_uuid_that_is_made_up_is_printed(self, host):
+        cli = host.start()
+        uuid = new_uuid(cli.ok("define", "-p", "p", "-t", "t", "--auto"))
+        assert host.tree.definition("p", uuid).read_text() == PLAIN.replace("manual", "auto")
+
+    def test_any_form_of_a_uuid(self, host):
+        cli = host.start()
+        for i, form in enumerate([U[0].upper(), U[1].replace("-", ""), f"{{{U[2]}}}", f"urn:uuid:{U[3]}"]):
+            assert cli.ok("define", "-u", form, "-p", "p", "-t", "t") == ""
+            assert host.tree.definition("p", U[i]).exists()
+            assert cli.ok("list", "-d", "-u", form) == f"{U[i]} p t manual\n"
+
+    @pytest.mark.parametrize("via", ["stdin", "file", "fifo"])
+    def test_jsonfile(self, host, via):
+        cli = host.start()
+        text = json.dumps(json.loads(FULL), separators=(",", ":"))
+        path = host.directory / "json"
+        if via == "stdin":
+            uuid = new_uuid(cli.ok("define", "--parent=p", "--jsonfile=/dev/stdin", input=text.encode()))
+        elif via == "file":
+            path.write_text(text)
+            uuid = new_uuid(cli.ok("define", "--parent=p", f"--jsonfile={path}"))
+        else:
+            os.mkfifo(path)
+            writer = threading.Thread(target=path.write_text, args=(text,))
+            writer.start()
+            uuid = new_uuid(cli.ok("define", "--parent=p", f"--jsonfile={path}"))
+            writer.join()
+        assert host.tree.definition("p", uuid).read_text() == FULL
+
+    def test_jsonfile_with_uuid_prints_nothing(self, host):
+        cli = host.start()
+        assert cli.ok("define", f"--uuid={U[1]}", "--parent=p", "--jsonfile=/dev/stdin", input=FULL.encode()) == ""
+        assert host.tree.definition("p", U[1]).read_text() == FULL
+
+    def test_what_list_prints_can_be_defined_again(self, host):
+        cli = host.start()
+        host.tree.define("p", U[1], FULL)
+        host.daemon.rescan()
+        text = cli.ok("list", "-d", "--dumpjson", "-u", U[1])
+        uuid = new_uuid(cli.ok("define", "-p", "p", "--jsonfile", "/dev/stdin", input=text.encode()))
+        assert host.tree.definition("p", uuid).read_text() == FULL
+
+    def test_taken(self, host):
+        cli = host.start()
+        cli.ok("define", "-u", U[1], "-p", "p", "-t", "t")
+        assert U[1] in cli.fails("define", "-u", U[1], "-p", "p", "-t", "t")
+        assert "defined on parent p" in cli.fails("define", "-u", U[1], "-p", "q", "-t", "t")
+        assert not (host.tree.definitions / "q").exists()
+
+    @pytest.mark.parametrize("name, words", [("mdevdctl", ["--alternate"]), ("mdevctl", [])])
+    def test_alternate(self, host, name, words):
+        cli = host.start()
+        cli.ok("define", "-u", U[1], "-p", "p", "-t", "t")
+        assert cli.ok("define", "-u", U[1], "-p", "q", "-t", "t", *words, name=name) == ""
+        assert cli.ok("list", "-d") == f"{U[1]} p t manual\n{U[1]} q t manual\n"
+
+    def test_underspecified(self, host):
+        cli = host.start()
+        assert "No parent" in cli.fails("define", "-u", U[1])
+        assert "No parent" in cli.fails("define", "-u", U[1], "-t", "t")
+        assert "No type" in cli.fails("define", "-p", "p")
+        assert "No type" in cli.fails("define", "-u", U[1], "-p", "p")
+
+    def test_promotes_an_active_device(self, host):
+        host.tree.add_parent("p")
+        host.tree.add_type("p", "t")
+        host.tree.add_device("p", "t", U[1])
+        cli = host.start()
+        assert "No parent" in cli.fails("define", "-u", U[1], "-t", "t")
+        assert cli.ok("define", "-u", U[1]) == ""
+        assert cli.ok("list") == f"{U[1]} p t manual (defined)\n"
+        assert cli.ok("list", "-d") == f"{U[1]} p t manual (active)\n"
+        assert host.tree.definition("p", U[1]).read_text() == PLAIN
+
+    @pytest.mark.parametrize("parent", ["../p", "/p", "a/b", ".", "..", "scripts.d"])
+    def test_bad_parent(self, host, parent):
+        cli = host.start()
+        cli.fails("define", "-p", parent, "-t", "t")
+        assert list(host.tree.definitions.iterdir()) == []
+
+    def test_force_is_taken(self, host):
+        cli = host.start()
+        uuid = new_uuid(cli.ok("define", "-fp", "p", "-t", "t"))
+        assert cli.ok("undefine", "-fu", uuid) == ""
+
+    def test_full_stdout_tells_the_uuid(self, host):
+        cli = host.start()
+        with open("/dev/full", "wb") as full:
+            done = cli("define", "-p", "p", "-t", "t", stdout=full)
+        (uuid,) = os.listdir(host.tree.definitions / "p")
+        assert done.returncode == 1
+        assert done.stderr.decode() == (
+            f"Error: Device {uuid} has been defined, but its UUID could not be written to stdout: "
+            "No space left on device\n"
+        )
+
+    def test_closed_stdout_is_not_the_bus(self, host):
+        cli = host.start()
+        done = subprocess.run(
+            ["sh", "-c", '"$0" define -p p -t t >&-', cli.directory / "mdevdctl"],
+            env=cli.environment,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+        assert done.returncode == 1 and b"has been defined, but" in done.stderr
+
+
+class TestUndefine:
+    def test_one_of_two(self, host):
+        cli = host.start()
+        for parent in "p", "q":
+            host.tree.define(parent, U[1], PLAIN)
+        host.daemon.rescan()
+        assert cli.ok("undefine", "-u", U[1], "-p", "q") == ""
+        assert cli.ok("list", "-d") == f"{U[1]} p t manual\n"
+        assert not host.tree.definition("q", U[1]).exists()
+
+    def test_all(self, host):
+        cli = host.start()
+        for parent in "p", "q":
+            host.tree.define(parent, U[1], PLAIN)
+        host.daemon.rescan()
+        assert cli.ok("undefine", "--uuid", U[1]) == ""
+        assert cli.ok("list", "-d") == ""
+
+    def test_none(self, host):
+        cli = host.start()
+        assert U[1] in cli.fails("undefine", "-u", U[1])
+        host.tree.define("p", U[1], PLAIN)
+        host.daemon.rescan()
+        assert U[1] in cli.fails("undefine", "-u", U[1], "-p", "q")
+        assert host.tree.definition("p", U[1]).exists()
+
+
+class TestStart:
+    """What reaches "create" is what was asked for; that a device appears needs a kernel."""
+
+    @pytest.fixture
+    def cli(self, host):
+        host.tree.add_parent("p")
+        self.create = host.tree.add_type("p", "t", available=2) / "create"
+        host.tree.add_type("p", "other")
+        host.tree.add_parent("q")
+        host.tree.define("p", U[1], PLAIN)
+        host.tree.define("p", U[2], PLAIN)
+        host.tree.define("q", U[2], PLAIN)
+        return host.start()
+
+    def test_defined(self, cli):
+        assert cli.ok("start", f"--uuid={U[1]}") == ""
+        assert self.create.read_text() == U[1]
+
+    @pytest.mark.parametrize("words", [["-p", "p"], ["-t", "t"], ["-p", "p", "-t", "t"]], ids=repr)
+    def test_defined_and_said_again(self, cli, words):
+        assert cli.ok("start", "-u", U[1], *words) == ""
+        assert self.create.read_text() == U[1]
+
+    def test_defined_with_another_type(self, cli):
+        text = cli.fails("start", "-u", U[1], "-p", "p", "-t", "other")
+        assert text == f"Error: Device {U[1]} already exists on parent p with type t\n"
+        assert self.create.read_text() == ""
+
+    def test_several_definitions(self, cli):
+        assert "several definitions" in cli.fails("start", "-u", U[2])
+        assert "several definitions" in cli.fails("start", "-u", U[2], "-t", "t")
+        assert cli.ok("start", "-u", U[2], "-p", "p") == ""
+        assert self.create.read_text() == U[2]
+
+    def test_a_definition_elsewhere_does_not_count(self, cli):
+        assert "offer type" in cli.fails("start", "-u", U[1], "-p", "q", "-t", "t")
+        assert "insufficiently" in cli.fails("start", "-u", U[1], "-p", "q")
+
+    def test_transient(self, cli):
+        assert cli.ok("start", "-u", U[3], "-p", "p", "-t", "t") == ""
+        assert self.create.read_text() == U[3]
+
+    def test_a_uuid_that_is_made_up_is_printed(self, cli):
+        uuid = new_uuid(cli.ok("start", "-p", "p", "-t", "t"))
+        assert self.create.read_text() == uuid
+
+    def test_jsonfile(self, cli):
+        uuid = new_uuid(cli.ok("start", "--parent=p", "--jsonfile=/dev/stdin", input=PLAIN.encode()))
+        assert self.create.read_text() == uuid
+        words = ["start", "--parent=p", "--jsonfile=/dev/stdin", f"--uuid={U[4]}"]
+        assert cli.ok(*words, input=PLAIN.encode()) == ""
+        assert self.create.read_text() == U[4]
+
+    def test_underspecified(self, cli):
+        cli.fails("start", "-u", U[3])
+        assert "insufficiently" in cli.fails("start", "-u", U[3], "-p", "p")
+        assert "without a parent" in cli.fails("start", "-u", U[3], "-t", "t")
+        assert "insufficiently" in cli.fails("start", "-p", "p")
+        assert self.create.read_text() == ""
+
+    def test_refused(self, host, cli):
+        assert "Parent x" in cli.fails("start", "-p", "x", "-t", "t")
+        assert "type x" in cli.fails("start", "-p", "p", "-t", "x")
+        host.tree.add_device("p", "other", U[5])
+        assert "active on parent p" in cli.fails("start", "-u", U[5], "-p", "p", "-t", "other")
+        self.create.unlink()
+        self.create.symlink_to("/dev/full")
+        cli.fails("start", "-u", U[1])
+
+
+class TestStop:
+    def test_active(self, host):
+        host.tree.add_parent("p")
+        host.tree.add_type("p", "t")
+        remove = host.tree.add_device("p", "t", U[1]) / "remove"
+        cli = host.start()
+        assert cli.ok("stop", f"--uuid={U[1]}") == ""
+        assert remove.read_text() == "1"
+
+    def test_not_active(self, host):
+        cli = host.start()
+        assert U[1] in cli.fails("stop", "-u", U[1])
+        cli.ok("define", "-u", U[1], "-p", "p", "-t", "t")
+        assert "not active" in cli.fails("stop", "-u", U[1])
+
+
+def fill(tree):
+    """Devices of every kind: defined, active, both, both with another type, on parents that are there or not."""
+    tree.add_parent("p")
+    tree.add_type("p", "t-155", 3, label="Fine  ", description="  first\nsecond\n")
+    tree.add_type("p", "t-36", 0, device_api="vfio-ccw")
+    tree.add_parent("0000:3b:00.0")
+    tree.add_type("0000:3b:00.0", "t-155", 16)
+    tree.add_parent("idle")
+    tree.add_device("p", "t-155", U[0])
+    tree.add_device("p", "t-36", U[1])
+    tree.add_device("0000:3b:00.0", "t-155", U[2])
+    tree.add_device("p", "t-36", U[3])
+    tree.define("p", U[1], FULL.replace('"t"', '"t-36"'))
+    tree.define("p", U[3], FULL.replace('"t"', '"t-155"'))
+    tree.define("p", U[4], PLAIN)
+    tree.define("0000:3b:00.0", U[1], PLAIN)
+    tree.define("gone", U[5], '{"mdev_type":"tüp","start":5,"attrs":[{"a":"q\\"b\\\\s/\\t\\u0001\\u007fü"},{"b":""}]}')
+
+
+LIST = f"""{U[2]} 0000:3b:00.0 t-155 manual
+{U[0]} p t-155 manual
+{U[1]} p t-36 auto (defined)
+{U[3]} p t-36 auto (defined)
+"""
+
+LIST_DEFINED = f"""{U[1]} 0000:3b:00.0 t manual
+{U[5]} gone tüp manual
+  Attrs:
+    @{{0}}: {{"a":"q"b\\s/\t\x01\x7fü"}}
+    @{{1}}: {{"b":""}}
+{U[1]} p t-36 auto (active)
+  Attrs:
+    @{{0}}: {{"assign_adapter":"5"}}
+    @{{1}}: {{"assign_adapter":"6"}}
+{U[3]} p t-155 auto
+  Attrs:
+    @{{0}}: {{"assign_adapter":"5"}}
+    @{{1}}: {{"assign_adapter":"6"}}
+{U[4]} p t manual
+"""
+
+LIST_JSON = f"""[
+  {{
+    "0000:3b:00.0": [
+      {{
+        "{U[2]}": {{
+          "mdev_type": "t-155",
+          "start": "manual",
+          "attrs": []
+        }}
+      }}
+    ],
+    "p": [
+      {{
+        "{U[0]}": {{
+          "mdev_type": "t-155",
+          "start": "manual",
+          "attrs": []
+        }}
+      }},
+      {{
+        "{U[1]}": {{
+          "mdev_type": "t-36",
+          "start": "auto",
+          "attrs": []
+        }}
+      }},
+      {{
+        "{U[3]}": {{
+          "mdev_type": "t-36",
+          "start": "auto",
+          "attrs": []
+        }}
+      }}
+    ]
+  }}
+]"""
+
+GONE_JSON = """[
+  {
+    "gone": [
+      {
+        "%s": {
+          "mdev_type": "tüp",
+          "start": "manual",
+          "attrs": [
+            {
+              "a": "q\\"b\\\\s/\\t\\u0001\x7fü"
+            },
+            {
+              "b": ""
+            }
+          ]
+        }
+      }
+    ]
+  }
+]""" % U[5]
+
+TYPES = """0000:3b:00.0
+  t-155
+    Available instances: 16
+    Device API: vfio-pci
+idle
+p
+  t-155
+    Available instances: 3
+    Device API: vfio-pci
+    Name: Fine
+    Description: first, second
+  t-36
+    Available instances: 0
+    Device API: vfio-ccw
+"""
+
+TYPES_JSON = """[
+  {
+    "0000:3b:00.0": [
+      {
+        "t-155": {
+          "available_instances": 16,
+          "device_api": "vfio-pci"
+        }
+      }
+    ],
+    "idle": [],
+    "p": [
+      {
+        "t-155": {
+          "available_instances": 3,
+          "device_api": "vfio-pci",
+          "name": "Fine",
+          "description": "first, second"
+        }
+      },
+      {
+        "t-36": {
+          "available_instances": 0,
+          "device_api": "vfio-ccw"
+        }
+      }
+    ]
+  }
+]"""
+
+
+class TestList:
+    @pytest.fixture
+    def cli(self, host):
+        fill(host.tree)
+        return host.start()
+
+    def test_active(self, cli):
+        assert cli.ok("list") == cli.ok("list", "-v") == cli.ok(name="lsmdev") == LIST
+        assert cli.ok("list", "--dumpjson") == cli.ok("list", "-v", "--dumpjson") == LIST_JSON
+
+    def test_defined(self, cli):
+        assert cli.ok("list", "-dv") == LIST_DEFINED
+        short = [line + "\n" for line in LIST_DEFINED.split("\n")[:-1] if not line.startswith(" ")]
+        assert cli.ok("list", "--defined") == "".join(short)
+
+    def test_defined_json(self, cli):
+        assert cli.ok("list", "-d", "--dumpjson", "-p", "gone") == GONE_JSON
+        everything = json.loads(cli.ok("list", "-d", "--dumpjson"))
+        assert [list(x) for x in everything] == [["0000:3b:00.0", "gone", "p"]]
+        assert [list(x) for x in everything[0]["p"]] == [[U[1]], [U[3]], [U[4]]]
+
+    def test_one_uuid(self, cli):
+        bare = json.loads(LIST_JSON)[0]["0000:3b:00.0"][0][U[2]]
+        assert cli.ok("list", "--dumpjson", "-u", U[2]) == json.dumps(bare, indent=2)
+        assert cli.ok("list", "-d", "--dumpjson", "-u", U[3]) == FULL.replace('"t"', '"t-155"')
+        assert cli.ok("list", "--dumpjson", "-u", U[2], "-p", "p") == "[]"
+        assert cli.ok("list", "-u", U[2]) == LIST.split("\n", maxsplit=1)[0] + "\n"
+
+    def test_one_uuid_twice(self, cli):
+        whole = json.loads(cli.ok("list", "-d", "--dumpjson", "-u", U[1]))
+        assert [list(x) for x in whole] == [["0000:3b:00.0", "p"]]
+        assert cli.ok("list", "-d", "--dumpjson", "-u", U[1], "-p", "0000:3b:00.0") == PLAIN
+
+    def test_one_parent(self, cli):
+        assert cli.ok("list", "-p", "0000:3b:00.0") == LIST.split("\n", maxsplit=1)[0] + "\n"
+        assert list(json.loads(cli.ok("list", "--dumpjson", "-p", "0000:3b:00.0"))[0]) == ["0000:3b:00.0"]
+
+    @pytest.mark.parametrize("words", [["-u", U[9]], ["-p", "x"], ["-p", ""], ["-d", "-p", "a/b"]], ids=repr)
+    def test_nothing(self, cli, words):
+        assert cli.ok("list", *words) == ""
+        assert cli.ok("list", "--dumpjson", *words) == "[]"
+
+    def test_what_others_do_is_seen_at_once(self, host, cli):
+        host.tree.remove_device("0000:3b:00.0", U[2])
+        host.tree.add_device("0000:3b:00.0", "t-155", U[6])
+        assert cli.ok("list", "-p", "0000:3b:00.0") == f"{U[6]} 0000:3b:00.0 t-155 manual\n"
+
+    def test_a_bad_file_hinders_nothing(self, host, cli):
+        host.tree.define("p", U[7], "{")
+        host.daemon.rescan()
+        assert cli.ok("list", "-dv") == LIST_DEFINED
+
+    def test_many(self, host, cli):
+        for i in range(300):
+            host.tree.define("many", f"00000000-0000-0000-0001-{i:012x}", PLAIN)
+        host.daemon.rescan()
+        lines = cli.ok("list", "-d", "-p", "many").splitlines()
+        assert len(lines) == 300 and lines == sorted(lines)
+        with open("/dev/full", "wb") as full:
+            done = cli("list", "-d", stdout=full)
+        assert done.returncode == 1 and done.stderr.startswith(b"Error: The result could not be written: ")
+
+
+class TestTypes:
+    @pytest.fixture
+    def cli(self, host):
+        fill(host.tree)
+        return host.start()
+
+    def test_all(self, cli):
+        assert cli.ok("types") == TYPES
+        assert cli.ok("types", "--dumpjson") == TYPES_JSON
+
+    def test_one_parent(self, cli):
+        assert cli.ok("types", "-p", "idle") == "idle\n"
+        assert cli.ok("types", "--parent=0000:3b:00.0") == "".join(TYPES.splitlines(keepends=True)[:4])
+        assert json.loads(cli.ok("types", "--dumpjson", "-p", "p")) == [{"p": json.loads(TYPES_JSON)[0]["p"]}]
+
+    @pytest.mark.parametrize("parent", ["x", "", "a/b", "gone", ".."])
+    def test_nothing(self, cli, parent):
+        assert cli.ok("types", "-p", parent) == ""
+        assert cli.ok("types", "--dumpjson", "-p", parent) == "[]"
+
+    def test_what_changes_is_seen(self, host, cli):
+        path = host.tree.sys / "devices/p/mdev_supported_types/t-155/available_instances"
+        path.write_text("2\n")
+        assert "Available instances: 2\n" in cli.ok("types", "-p", "p")
+
+
+def test_empty_host(host):
+    cli = host.start()
+    for verb in ["list"], ["list", "-d"], ["types"]:
+        assert cli.ok(*verb) == ""
+        assert cli.ok(*verb, "--dumpjson") == "[]"
+
+
+def test_anybody_may_look_but_not_touch(host):
+    fill(host.tree)
+    cli = host.start()
+    if subprocess.run([cli.directory / "mdevdctl", "--help"], user=65534, capture_output=True, check=False).returncode:
+        pytest.skip("the programs are where only root sees them")
+    assert cli.ok("list", user=65534) == LIST
+    assert cli.ok("list", "-dv", user=65534) == LIST_DEFINED
+    assert cli.ok("types", user=65534) == TYPES
+    cli.fails("define", "-p", "p", "-t", "t", user=65534)
+    cli.fails("stop", "-u", U[0], user=65534)
+
+
+def test_a_daemon_for_that_root(host):
+    fill(host.tree)
+    host.start()
+    environment = {**host.cli.environment, "MDEVCTL_ENV_ROOT": str(host.tree.path)}
+    assert host.cli.ok("list", env=environment) == LIST
+
+
+def test_no_daemon(host):
+    text = host.cli.fails("list")
+    assert text.startswith("Error: mdevd is not running and cannot be started: ")
+
+
+def test_the_daemon_dies(host):
+    """A request whose answer never comes ends with the daemon, not never."""
+    host.tree.add_parent("p")
+    create = host.tree.add_type("p", "t") / "create"
+    create.unlink()
+    os.mkfifo(create)
+    cli = host.start()
+    call = subprocess.Popen(
+        [cli.directory / "mdevdctl", "start", "-u", U[1], "-p", "p", "-t", "t"],
+        env=cli.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    with open(create, "rb") as f:
+        host.daemon.process.kill()
+        host.daemon.process.wait()
+        host.daemon = None
+        out, error = call.communicate(timeout=30)
+        assert f.read(36) == U[1].encode()
+    assert (call.returncode, out) == (1, b"") and error.startswith(b"Error: ")
+
+
+class TestPeer:
+    """Byte for byte what mdevctl writes; 1.2.0 writes one more newline, and knows attributes of active devices."""
+
+    @pytest.fixture
+    def both(self, host, peer):
+        fill(host.tree)
+        cli = host.start()
+        other = peer(host.tree)
+
+        def compare(*words):
+            done = other(*words)
+            assert done.returncode == 0
+            assert cli.ok(*words) + "\n" == done.stdout.decode()
+
+        return compare
+
+    @pytest.mark.parametrize(
+        "words",
+        [
+            ["types"],
+            ["types", "--dumpjson"],
+            ["types", "-p", "p"],
+            ["types", "-p", "x"],
+            ["types", "-p", "x", "--dumpjson"],
+            ["list", "-u", U[0]],
+            ["list", "-u", U[0], "--dumpjson"],
+            ["list", "-p", "0000:3b:00.0"],
+            ["list", "-p", "0000:3b:00.0", "--dumpjson"],
+            ["list", "-p", ""],
+            ["list", "-u", U[9], "--dumpjson"],
+            ["list", "-d"],
+            ["list", "-dv"],
+            ["list", "-d", "--dumpjson"],
+            ["list", "-d", "--dumpjson", "-u", U[1]],
+            ["list", "-d", "--dumpjson", "-u", U[5]],
+            ["list", "-d", "--dumpjson", "-p", "gone"],
+        ],
+        ids=repr,
+    )
+    def test_same(self, both, words):
+        both(*words)

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The way to the daemon. All that fails is told on stderr. */
+
+#include <systemd/sd-bus.h>
+
+#include "base/util.h"
+
+/* Return: 0; a negative errno, then the reason was told. */
+int client_open(sd_bus **ret);
+
+/* Begins a call of a method of the Manager. */
+int client_new_question(sd_bus *bus, const char *method, sd_bus_message **ret);
+
+/* The same for one that changes something: somebody at a terminal may be asked for a password. */
+int client_new_request(sd_bus *bus, const char *method, sd_bus_message **ret);
+
+/* Adds one entry to an open dictionary "a{sv}". */
+int client_append_string(sd_bus_message *m, const char *name, const char *value);
+int client_append_bool(sd_bus_message *m, const char *name, bool value);
+
+/**
+ * client_call() - send a call and wait for the answer, for as long as a driver may take
+ * @r:   what building the message came to: it is not sent if that is negative
+ * @ret: the answer; may be NULL
+ *
+ * Return: 0; a negative errno, then the reason was told.
+ */
+int client_call(sd_bus *bus, sd_bus_message *m, int r, sd_bus_message **ret);
+
+/* Says that an answer of the daemon is not as expected. Return: @r. */
+int client_bad_answer(int r);

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* What mdevctl's JSON says of a device: its type, whether it starts by itself, and its attributes. */
+
+#include "base/util.h"
+#include "tools/output.h"
+
+typedef struct Attribute {
+        const char *name, *value;
+} Attribute;
+
+typedef struct Configuration {
+        const char *type;
+        bool autostart;
+        Attribute *attributes; /* in order, duplicates allowed */
+        size_t n_attributes, n_allocated;
+
+        /* What the strings above are borrowed from, and how to free it; or NULL. */
+        void *owner;
+        void (*free_owner)(void *owner);
+} Configuration;
+
+void configuration_done(Configuration *c);
+
+/* Both strings are borrowed. Return: 0; -ENOMEM. */
+int configuration_add_attribute(Configuration *c, const char *name, const char *value);
+
+/* Reads a file in mdevctl's format; it may be a pipe. Return: 0; a negative errno, then the reason was told.
+ */
+int configuration_read(const char *path, Configuration *ret);
+
+/* Writes it in mdevctl's format. */
+void configuration_write(const Configuration *c, Json *j);

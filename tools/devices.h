@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Devices as the daemon lists them: one entry for each UUID and parent. */
+
+#include "tools/client.h"
+#include "tools/configuration.h"
+
+typedef struct Device {
+        const char *uuid, *state, *parent;
+        bool active, defined;
+        Configuration configuration; /* as defined, but the type is the active device's if it is active */
+        char *defined_type;          /* the definition's, if it was asked for and differs */
+} Device;
+
+/* All strings are borrowed from @answer. */
+typedef struct Devices {
+        sd_bus_message *answer;
+        Device *list;
+        size_t n, n_allocated;
+} Devices;
+
+void devices_done(Devices *devices);
+
+typedef enum DevicesWhich {
+        DEVICES_ACTIVE,
+        DEVICES_DEFINED, /* with the types that are defined */
+} DevicesWhich;
+
+/**
+ * devices_read() - ask the daemon for devices
+ * @uuid, @parent: NULL: all
+ * @ret:           in the order of parents, then of UUIDs; overwritten on success only
+ *
+ * Return: 0; a negative errno, then the reason was told.
+ */
+int devices_read(sd_bus *bus, DevicesWhich which, const char *uuid, const char *parent, Devices *ret);
+
+static inline const char *device_defined_type(const Device *d) {
+        return d->defined_type ?: d->configuration.type;
+}

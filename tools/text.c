@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <ctype.h>
+#include <stdint.h>
+
+#include <uuid/uuid.h>
+
+#include "tools/text.h"
+
+#define N_DIGITS 32U
+#define DASHED_LENGTH 36U
+
+static bool all_are_digits(const char *s, size_t n) {
+        for (size_t i = 0; i < n; i++)
+                if (!isxdigit((unsigned char) s[i]))
+                        return false;
+
+        return true;
+}
+
+bool text_is_uuid(const char *text) {
+        const char *body = strncasecmp(text, "urn:uuid:", 9) == 0 ? text + 9 : text;
+        char dashed[DASHED_LENGTH + 1];
+        size_t n = strlen(body);
+        uuid_t bytes;
+
+        if (body == text && n > 2 && body[0] == '{' && body[n - 1] == '}') {
+                body++;
+                n -= 2;
+        }
+        if (n == N_DIGITS)
+                return all_are_digits(body, n);
+        if (n != DASHED_LENGTH)
+                return false;
+
+        *(char *) mempcpy(dashed, body, n) = '\0';
+        return uuid_parse(dashed, bytes) == 0;
+}
+
+/* The number of bytes of the character at @s; 0 if it is none. */
+static size_t character_size(const unsigned char *s) {
+        static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
+        size_t size = s[0] < 0x80     ? 1
+                        : s[0] < 0xc0 ? 0
+                        : s[0] < 0xe0 ? 2
+                        : s[0] < 0xf0 ? 3
+                        : s[0] < 0xf8 ? 4
+                                      : 0;
+        uint32_t c;
+
+        if (size <= 1)
+                return size;
+
+        c = s[0] & (0xffU >> (size + 1));
+        for (size_t i = 1; i < size; i++) {
+                if ((s[i] & 0xc0) != 0x80)
+                        return 0;
+                c = (c << 6) | (s[i] & 0x3f);
+        }
+
+        return c >= least[size] && c <= 0x10ffff && (c < 0xd800 || c > 0xdfff) ? size : 0;
+}
+
+bool text_is_utf8(const char *text) {
+        for (const unsigned char *p = (const unsigned char *) text; *p;) {
+                size_t size = character_size(p);
+
+                if (size == 0)
+                        return false;
+                p += size;
+        }
+
+        return true;
+}

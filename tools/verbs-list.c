@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The verbs that list something, in mdevctl's formats to the byte: libvirt and scripts parse them. */
+
+#include "tools/devices.h"
+#include "tools/verbs.h"
+
+/* list */
+
+/* What is listed of a device: its definition, or what it is now. The attributes that an active device was
+ * started with say nothing about what it has now, so it is listed without any. */
+static Configuration listed_configuration(const Device *d, DevicesWhich which) {
+        Configuration c = d->configuration;
+
+        switch (which) {
+        case DEVICES_DEFINED:
+                c.type = device_defined_type(d);
+                break;
+
+        case DEVICES_ACTIVE:
+                c.n_attributes = 0;
+                break;
+        }
+
+        return c;
+}
+
+/* Behind a line: that it is the other thing, too. */
+static const char *remark(const Device *d, DevicesWhich which) {
+        switch (which) {
+        case DEVICES_ACTIVE:
+                return d->defined ? " (defined)" : "";
+
+        case DEVICES_DEFINED:
+                return d->active && streq(device_defined_type(d), d->configuration.type) ? " (active)" : "";
+        }
+
+        return "";
+}
+
+static void write_device_line(const Device *d, DevicesWhich which, bool verbose) {
+        const Configuration c = listed_configuration(d, which);
+
+        printf("%s %s %s %s%s\n", d->uuid, d->parent, c.type, c.autostart ? "auto" : "manual",
+                        remark(d, which));
+        if (!verbose || c.n_attributes == 0)
+                return;
+
+        printf("  Attrs:\n");
+        for (size_t i = 0; i < c.n_attributes; i++)
+                printf("    @{%zu}: {\"%s\":\"%s\"}\n", i, c.attributes[i].name, c.attributes[i].value);
+}
+
+static void write_devices_json(const Devices *devices, DevicesWhich which) {
+        Json j = { .file = stdout };
+        const char *parent = NULL;
+
+        json_open(&j, '[');
+        for (size_t i = 0; i < devices->n; i++) {
+                const Device *d = &devices->list[i];
+                const Configuration c = listed_configuration(d, which);
+
+                if (!parent)
+                        json_open(&j, '{');
+                if (!streq_ptr(parent, d->parent)) {
+                        if (parent)
+                                json_close(&j, ']');
+                        json_key(&j, d->parent);
+                        json_open(&j, '[');
+                        parent = d->parent;
+                }
+                json_open(&j, '{');
+                json_key(&j, d->uuid);
+                configuration_write(&c, &j);
+                json_close(&j, '}');
+        }
+        if (parent) {
+                json_close(&j, ']');
+                json_close(&j, '}');
+        }
+        json_close(&j, ']');
+}
+
+/* The only device that was asked for: what can be used as a file to define it again. */
+static void write_device_json(const Device *d, DevicesWhich which) {
+        const Configuration c = listed_configuration(d, which);
+        Json j = { .file = stdout };
+
+        configuration_write(&c, &j);
+}
+
+int verb_list(const Arguments *a) {
+        DevicesWhich which = arguments_have(a, OPTION_DEFINED) ? DEVICES_DEFINED : DEVICES_ACTIVE;
+        _cleanup_(sd_bus_flush_close_unrefp) sd_bus *bus = NULL;
+        _cleanup_(devices_done) Devices devices = {};
+        const char *uuid = arguments_get(a, OPTION_UUID);
+        int r;
+
+        r = client_open(&bus);
+        if (r < 0)
+                return r;
+        r = devices_read(bus, which, uuid, arguments_get(a, OPTION_PARENT), &devices);
+        if (r < 0)
+                return r;
+
+        if (!arguments_have(a, OPTION_DUMPJSON))
+                for (size_t i = 0; i < devices.n; i++)
+                        write_device_line(&devices.list[i], which, arguments_have(a, OPTION_VERBOSE));
+        else if (uuid && devices.n == 1)
+                write_device_json(&devices.list[0], which);
+        else
+                write_devices_json(&devices, which);
+        return 0;
+}
+
+/* types */
+
+typedef struct Type {
+        const char *parent, *name, *label, *device_api, *description;
+        uint32_t available;
+} Type;
+
+/* All strings are borrowed from the answers. */
+typedef struct Types {
+        sd_bus_message *parents_answer, *types_answer;
+        const char **parents;
+        Type *types;
+        size_t n_parents, n_parents_allocated, n_types, n_types_allocated;
+} Types;
+
+static void types_done(Types *t) {
+        free(t->parents);
+        free(t->types);
+        (void) sd_bus_message_unref(t->parents_answer);
+        (void) sd_bus_message_unref(t->types_answer);
+}
+
+static int name_order(const void *a, const void *b) {
+        return strcmp(*(const char *const *) a, *(const char *const *) b);
+}
+
+static int type_order(const void *a, const void *b) {
+        const Type *left = a, *right = b;
+
+        return strcmp(left->name, right->name);
+}
+
+/* Parents that are there, be it without types. @only: NULL: all */
+static int read_parents(Types *t, const char *only) {
+        const char *name;
+        int r, present;
+
+        r = sd_bus_message_enter_container(t->parents_answer, 'a', "(ssbs)");
+        if (r < 0)
+                return r;
+        while ((r = sd_bus_message_read(t->parents_answer, "(ssbs)", &name, NULL, &present, NULL)) > 0) {
+                if (!present || (only && !streq(only, name)))
+                        continue;
+                if (grow((void **) &t->parents, &t->n_parents_allocated, t->n_parents + 1, sizeof name) < 0)
+                        return -ENOMEM;
+                t->parents[t->n_parents++] = name;
+        }
+        if (t->n_parents > 0)
+                qsort(t->parents, t->n_parents, sizeof *t->parents, name_order);
+        return r;
+}
+
+static int read_types(Types *t) {
+        Type type;
+        int r;
+
+        r = sd_bus_message_enter_container(t->types_answer, 'a', "(sssssu)");
+        if (r < 0)
+                return r;
+        while ((r = sd_bus_message_read(t->types_answer, "(sssssu)", &type.parent, &type.name, &type.label,
+                                &type.device_api, &type.description, &type.available)) > 0) {
+                if (grow((void **) &t->types, &t->n_types_allocated, t->n_types + 1, sizeof type) < 0)
+                        return -ENOMEM;
+                t->types[t->n_types++] = type;
+        }
+        if (t->n_types > 0)
+                qsort(t->types, t->n_types, sizeof *t->types, type_order);
+        return r;
+}
+
+/* A parent that is not there has no types, which is not an error, and so need not be asked for them. */
+static int ask_for_types(sd_bus *bus, const char *parent, Types *t) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *parents_call = NULL, *types_call = NULL;
+        int r;
+
+        r = client_new_question(bus, "ListParents", &parents_call);
+        r = client_call(bus, parents_call, r, &t->parents_answer);
+        if (r < 0)
+                return r;
+        r = read_parents(t, parent);
+        if (r < 0)
+                return client_bad_answer(r);
+        if (t->n_parents == 0)
+                return 0;
+
+        r = client_new_question(bus, "ListTypes", &types_call);
+        if (r >= 0)
+                r = sd_bus_message_append(types_call, "s", strempty(parent));
+        r = client_call(bus, types_call, r, &t->types_answer);
+        if (r < 0)
+                return r;
+        r = read_types(t);
+        return r < 0 ? client_bad_answer(r) : 0;
+}
+
+/* A description has lines, but is shown on one. */
+static char *join_lines(const char *text) {
+        char *line = malloc(2 * strlen(text) + 1), *p = line;
+
+        for (; line && *text; text++)
+                if (*text == '\n')
+                        p = stpcpy(p, ", ");
+                else
+                        *p++ = *text;
+        if (line)
+                *p = '\0';
+        return line;
+}
+
+static void write_type_text(const Type *t, const char *description) {
+        printf("  %s\n    Available instances: %u\n    Device API: %s\n", t->name, t->available,
+                        t->device_api);
+        if (!isempty(t->label))
+                printf("    Name: %s\n", t->label);
+        if (!isempty(description))
+                printf("    Description: %s\n", description);
+}
+
+static void write_type_json(Json *j, const Type *t, const char *description) {
+        json_open(j, '{');
+        json_key(j, t->name);
+        json_open(j, '{');
+        json_key(j, "available_instances");
+        json_number(j, t->available);
+        json_pair(j, "device_api", t->device_api);
+        if (!isempty(t->label))
+                json_pair(j, "name", t->label);
+        if (!isempty(description))
+                json_pair(j, "description", description);
+        json_close(j, '}');
+        json_close(j, '}');
+}
+
+/* @j: NULL: as text */
+static int write_types_of(const Types *types, const char *parent, Json *j) {
+        for (size_t i = 0; i < types->n_types; i++) {
+                const Type *t = &types->types[i];
+                _cleanup_(freep) char *description = NULL;
+
+                if (!streq(t->parent, parent))
+                        continue;
+                description = join_lines(t->description);
+                if (!description)
+                        return complain(-ENOMEM, "Not enough memory");
+                if (j)
+                        write_type_json(j, t, description);
+                else
+                        write_type_text(t, description);
+        }
+
+        return 0;
+}
+
+static int write_types_text(const Types *types) {
+        int r = 0;
+
+        for (size_t i = 0; i < types->n_parents && r >= 0; i++) {
+                printf("%s\n", types->parents[i]);
+                r = write_types_of(types, types->parents[i], NULL);
+        }
+
+        return r;
+}
+
+static int write_types_json(const Types *types) {
+        Json j = { .file = stdout };
+        int r = 0;
+
+        json_open(&j, '[');
+        if (types->n_parents > 0)
+                json_open(&j, '{');
+        for (size_t i = 0; i < types->n_parents && r >= 0; i++) {
+                json_key(&j, types->parents[i]);
+                json_open(&j, '[');
+                r = write_types_of(types, types->parents[i], &j);
+                json_close(&j, ']');
+        }
+        if (types->n_parents > 0)
+                json_close(&j, '}');
+        json_close(&j, ']');
+        return r;
+}
+
+int verb_types(const Arguments *a) {
+        _cleanup_(sd_bus_flush_close_unrefp) sd_bus *bus = NULL;
+        _cleanup_(types_done) Types types = {};
+        int r;
+
+        r = client_open(&bus);
+        if (r < 0)
+                return r;
+        r = ask_for_types(bus, arguments_get(a, OPTION_PARENT), &types);
+        if (r < 0)
+                return r;
+
+        return arguments_have(a, OPTION_DUMPJSON) ? write_types_json(&types) : write_types_text(&types);
+}

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "tools/verbs.h"
+
+#define USES(table) .uses = (table), .n_uses = ELEMENTSOF(table)
+
+static const Use program_uses[] = {
+        { OPTION_VERSION, "show the version" },
+};
+
+const Verb program_verb = {
+        .synopsis = "VERB [OPTION…]",
+        .summary = "Define, start, stop and list mediated devices",
+        USES(program_uses),
+};
+
+#define FORCE \
+        { OPTION_FORCE, "go on even if a call-out script objects" }
+
+static const Use define_uses[] = {
+        { OPTION_UUID, "the UUID of the device; without it one is made up and printed" },
+        { OPTION_AUTO, "start the device whenever its parent is there" },
+        { OPTION_PARENT, "the parent of the device" },
+        { OPTION_TYPE, "the type of the device" },
+        { OPTION_JSONFILE, "take type, autostart and attributes from a file",
+                        .conflicts = OPTION_BIT(OPTION_TYPE) | OPTION_BIT(OPTION_AUTO) },
+        FORCE,
+        { OPTION_ALTERNATE, "allow a second definition of the UUID, on another parent" },
+};
+
+static const Use undefine_uses[] = {
+        { OPTION_UUID, "the UUID of the device" },
+        { OPTION_PARENT, "only the definition on this parent" },
+        FORCE,
+};
+
+static const Use start_uses[] = {
+        { OPTION_UUID, "the UUID of the device; without it one is made up and printed" },
+        { OPTION_PARENT, "the parent of the device" },
+        { OPTION_TYPE, "the type of the device" },
+        { OPTION_JSONFILE, "take type and attributes from a file", .conflicts = OPTION_BIT(OPTION_TYPE) },
+        FORCE,
+};
+
+static const Use stop_uses[] = {
+        { OPTION_UUID, "the UUID of the device" },
+        FORCE,
+};
+
+static const Use list_uses[] = {
+        { OPTION_DEFINED, "list what is defined instead of what is active" },
+        { OPTION_DUMPJSON, "write JSON" },
+        { OPTION_VERBOSE, "show attributes, too" },
+        { OPTION_UUID, "only devices with this UUID" },
+        { OPTION_PARENT, "only devices on this parent" },
+        { OPTION_VERSION, "show the version" },
+};
+
+static const Use types_uses[] = {
+        { OPTION_PARENT, "only the types of this parent" },
+        { OPTION_DUMPJSON, "write JSON" },
+};
+
+static const Use help_uses[] = {
+        { OPTION_VERB, "the verb to explain" },
+};
+
+const Verb verbs[] = {
+        {
+                        .name = "define",
+                        .synopsis = "-u UUID [-p PARENT -t TYPE] [-a] [OPTION…]\n"
+                                    "-p PARENT -t TYPE [-a] [OPTION…]\n"
+                                    "[-u UUID] -p PARENT --jsonfile FILE [OPTION…]",
+                        .summary = "Define a device, so that it can be started by its UUID",
+                        .description = "The parent and the type need not be there. With a UUID alone, that of an\n"
+                                       "active device, its parent and type are taken. Running devices are not\n"
+                                       "touched.",
+                        USES(define_uses),
+                        .any_of = OPTION_BIT(OPTION_UUID) | OPTION_BIT(OPTION_PARENT),
+                        .run = verb_define,
+        },
+        {
+                        .name = "undefine",
+                        .synopsis = "-u UUID [-p PARENT] [OPTION…]",
+                        .summary = "Remove the definition of a device",
+                        .description = "Without a parent all definitions of the UUID are removed. Running devices\n"
+                                       "are not touched.",
+                        USES(undefine_uses),
+                        .required = OPTION_BIT(OPTION_UUID),
+                        .run = verb_undefine,
+        },
+        {
+                        .name = "start",
+                        .synopsis = "-u UUID [-p PARENT] [OPTION…]\n"
+                                    "[-u UUID] -p PARENT -t TYPE [OPTION…]\n"
+                                    "[-u UUID] -p PARENT --jsonfile FILE [OPTION…]",
+                        .summary = "Start a device: one that is defined, or a transient one",
+                        USES(start_uses),
+                        .any_of = OPTION_BIT(OPTION_UUID) | OPTION_BIT(OPTION_PARENT),
+                        .run = verb_start,
+        },
+        {
+                        .name = "stop",
+                        .synopsis = "-u UUID [OPTION…]",
+                        .summary = "Stop a device",
+                        .description = "This may take as long as the device is in use. Its definition stays, if it\n"
+                                       "has one.",
+                        USES(stop_uses),
+                        .required = OPTION_BIT(OPTION_UUID),
+                        .run = verb_stop,
+        },
+        {
+                        .name = "list",
+                        .synopsis = "[-d] [-v | --dumpjson] [-u UUID] [-p PARENT]",
+                        .summary = "List devices",
+                        .description = "With a UUID that is there once, the JSON is the contents of a definition file.",
+                        USES(list_uses),
+                        .run = verb_list,
+        },
+        {
+                        .name = "types",
+                        .synopsis = "[-p PARENT] [--dumpjson]",
+                        .summary = "List the types of devices that the parents offer",
+                        USES(types_uses),
+                        .run = verb_types,
+        },
+        {
+                        .name = "help",
+                        .synopsis = "[VERB]",
+                        .summary = "Explain the program, or one verb",
+                        USES(help_uses),
+                        .run = verb_help,
+        },
+};
+
+const size_t n_verbs = ELEMENTSOF(verbs);
+
+const Verb *verb_find(const char *name) {
+        for (size_t i = 0; i < n_verbs; i++)
+                if (streq(verbs[i].name, name))
+                        return &verbs[i];
+
+        return NULL;
+}
