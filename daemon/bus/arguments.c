@@ -65,6 +65,16 @@ static const char *attribute_fault(const char *name, const char *value) {
         return "it cannot be taken";
 }
 
+static int refuse_attribute(int r, const char *name, const char *value, uint32_t index, sd_bus_error *error) {
+        if (r == -EINVAL)
+                return refuse(error, FAILURE_BAD_ATTRIBUTE, name, attribute_fault(name, value), index);
+        if (r == -EUSERS && index < ATTRIBUTES_MAX)
+                return refuse(error, FAILURE_TOO_MANY, "bytes of attributes", NULL, ATTRIBUTES_SIZE_MAX);
+        if (r == -EUSERS)
+                return refuse(error, FAILURE_TOO_MANY, "attributes", NULL, ATTRIBUTES_MAX);
+        return r;
+}
+
 static int read_attributes(sd_bus_message *m, Attributes *ret, sd_bus_error *error) {
         const char *name, *value;
         int r;
@@ -74,16 +84,8 @@ static int read_attributes(sd_bus_message *m, Attributes *ret, sd_bus_error *err
                 return r;
         while ((r = sd_bus_message_read(m, "(ss)", &name, &value)) > 0) {
                 r = attributes_append(ret, name, value);
-                if (r == -EINVAL)
-                        return refuse(error, FAILURE_BAD_ATTRIBUTE, name, attribute_fault(name, value),
-                                        ret->n);
-                if (r == -EUSERS && ret->n < ATTRIBUTES_MAX)
-                        return refuse(error, FAILURE_TOO_MANY, "bytes of attributes", NULL,
-                                        ATTRIBUTES_SIZE_MAX);
-                if (r == -EUSERS)
-                        return refuse(error, FAILURE_TOO_MANY, "attributes", NULL, ATTRIBUTES_MAX);
                 if (r < 0)
-                        return r;
+                        return refuse_attribute(r, name, value, ret->n, error);
         }
         return r < 0 ? r : sd_bus_message_exit_container(m);
 }
@@ -117,24 +119,91 @@ int read_device(sd_bus_message *m, unsigned flags, Definition *d, sd_bus_error *
         return is_new;
 }
 
+int parse_json(const char *json, Definition *d, sd_bus_error *error) {
+        Failure f = FAILURE_INIT;
+        int r;
+
+        r = manager_parse_definition(json, d, &f);
+        if (r < 0)
+                r = error_set(error, &f);
+        failure_done(&f);
+        return r;
+}
+
+int read_json(sd_bus_message *m, Definition *d, const char **ret, sd_bus_error *error) {
+        int r;
+
+        r = sd_bus_message_read(m, "s", ret);
+        return r < 0 ? r : parse_json(*ret, d, error);
+}
+
+int check_type(const char *name, sd_bus_error *error) {
+        return type_name_is_valid(name) ? 0 : refuse(error, FAILURE_BAD_TYPE, name, NULL, 0);
+}
+
 /* Options */
 
+int refuse_option(sd_bus_error *error, const char *name, const char *why) {
+        return refuse(error, FAILURE_BAD_OPTION, name, why, 0);
+}
+
+static const struct {
+        const char *signature, *description;
+} option_kinds[] = {
+        [OPTION_BOOL] = { "b", "it is a boolean (b)" },
+        [OPTION_TRISTATE] = { "b", "it is a boolean (b)" },
+        [OPTION_U64] = { "t", "it is a number (t)" },
+        [OPTION_STRING] = { "s", "it is a string (s)" },
+        [OPTION_ATTRIBUTES] = { "a(ss)", "it is a list of names and values (a(ss))" },
+        [OPTION_ADD_ATTRIBUTE] = { "(uss)", "it is an index, a name and a value ((uss))" },
+        [OPTION_REMOVE_ATTRIBUTE] = { "u", "it is an index (u)" },
+};
+
+static int read_added_attribute(sd_bus_message *m, Modification *ret, sd_bus_error *error) {
+        const char *name, *value;
+        int r;
+
+        r = sd_bus_message_read(m, "v", "(uss)", &ret->add_index, &name, &value);
+        if (r < 0)
+                return r;
+        if (!attribute_name_is_valid(name) || !attribute_value_is_valid(value))
+                return refuse_attribute(-EINVAL, name, value, ret->add_index, error);
+        if (free_and_strdup(&ret->add_name, name) < 0 || free_and_strdup(&ret->add_value, value) < 0)
+                return -ENOMEM;
+        return 0;
+}
+
+static int read_all_attributes(sd_bus_message *m, Modification *ret, sd_bus_error *error) {
+        int r;
+
+        r = sd_bus_message_enter_container(m, 'v', "a(ss)");
+        if (r < 0)
+                return r;
+        r = read_attributes(m, &ret->attributes, error);
+        if (r < 0)
+                return r;
+        ret->set_attributes = true;
+        return sd_bus_message_exit_container(m);
+}
+
 static int read_option(sd_bus_message *m, const Option *option, sd_bus_error *error) {
-        const char *contents, *wanted = option->kind == OPTION_STRING ? "s" : "b";
+        Modification *modification = option->place;
+        const char *contents;
         int value, r;
         char type;
 
         r = sd_bus_message_peek_type(m, &type, &contents);
         if (r < 0)
                 return r;
-        if (!streq(contents, wanted))
-                return refuse(error, FAILURE_BAD_OPTION, option->name,
-                                option->kind == OPTION_STRING ? "it is a string (s)" : "it is a boolean (b)",
-                                0);
+        if (!streq(contents, option_kinds[option->kind].signature))
+                return refuse_option(error, option->name, option_kinds[option->kind].description);
 
         switch (option->kind) {
         case OPTION_STRING:
                 return sd_bus_message_read(m, "v", "s", (const char **) option->place);
+
+        case OPTION_U64:
+                return sd_bus_message_read(m, "v", "t", (uint64_t *) option->place);
 
         case OPTION_BOOL:
                 r = sd_bus_message_read(m, "v", "b", &value);
@@ -147,6 +216,16 @@ static int read_option(sd_bus_message *m, const Option *option, sd_bus_error *er
                 if (r >= 0)
                         *(Tristate *) option->place = value ? TRISTATE_YES : TRISTATE_NO;
                 return r;
+
+        case OPTION_ATTRIBUTES:
+                return read_all_attributes(m, modification, error);
+
+        case OPTION_ADD_ATTRIBUTE:
+                return read_added_attribute(m, modification, error);
+
+        case OPTION_REMOVE_ATTRIBUTE:
+                modification->remove_attribute = true;
+                return sd_bus_message_read(m, "v", "u", &modification->remove_index);
         }
 
         return -EINVAL;

@@ -7,7 +7,7 @@
 
 #include <systemd/sd-bus.h>
 
-#include "model/definition.h"
+#include "core/manager.h"
 
 static inline void message_unrefp(sd_bus_message **m) {
         (void) sd_bus_message_unref(*m);
@@ -28,6 +28,15 @@ typedef enum ReadFlags {
  * errno. */
 int read_device(sd_bus_message *m, unsigned flags, Definition *d, sd_bus_error *error);
 
+/* A definition's JSON text, borrowed from the message, and what it says, into *@d. */
+int read_json(sd_bus_message *m, Definition *d, const char **ret, sd_bus_error *error);
+int parse_json(const char *json, Definition *d, sd_bus_error *error);
+
+int check_type(const char *name, sd_bus_error *error);
+
+/* Return: the errno of the error that it sets. */
+int refuse_option(sd_bus_error *error, const char *name, const char *why);
+
 /* A parent's name, borrowed from the message. @or_none: may be "". */
 int read_parent(sd_bus_message *m, bool or_none, const char **ret, sd_bus_error *error);
 
@@ -44,7 +53,13 @@ static inline bool tristate_matches(Tristate t, bool value) {
 typedef enum OptionKind {
         OPTION_BOOL,     /* a boolean, into a bool that has its default */
         OPTION_TRISTATE, /* a boolean, into a Tristate */
+        OPTION_U64,      /* a number (t), into a uint64_t that has its default */
         OPTION_STRING,   /* a string, into a const char * borrowed from the message */
+
+        /* Into a Modification. */
+        OPTION_ATTRIBUTES,       /* a(ss): all of them */
+        OPTION_ADD_ATTRIBUTE,    /* (uss): index, name, value */
+        OPTION_REMOVE_ATTRIBUTE, /* u: index */
 } OptionKind;
 
 typedef struct Option {

@@ -136,8 +136,21 @@ static void keep_sender(Auth *a, const char *name, uint32_t uid) {
 
 /* Answers */
 
-static int on_served(sd_event_source *s _unused_, void *userdata) {
-        (void) query_free(userdata);
+static int on_served(sd_event_source *source _unused_, void *userdata) {
+        Query *served = userdata;
+        sd_bus_message *message = served->message;
+        Auth *a = served->auth;
+        Query *next;
+
+        for (const Query *q = a->queries; q; q = q->next)
+                if (q->message == message && !q->answered)
+                        return 0;
+
+        for (Query *q = a->queries; q; q = next) {
+                next = q->next;
+                if (q->message == message)
+                        (void) query_free(q);
+        }
         return 0;
 }
 
@@ -258,18 +271,14 @@ static int on_sender_gone(sd_bus_track *track _unused_, void *userdata) {
         return 0;
 }
 
-static Query *find_query(const Auth *a, const sd_bus_message *message) {
+static Query *find_answer(const Auth *a, const sd_bus_message *message, const char *action, const char *uuid,
+                const char *parent, const char *type) {
         for (Query *q = a->queries; q; q = q->next)
-                if (q->message == message)
+                if (q->message == message && q->answered && streq(q->action, action) &&
+                                streq(q->uuid, uuid) && streq(q->parent, parent) && streq(q->type, type))
                         return q;
 
         return NULL;
-}
-
-static bool query_is_about(
-                const Query *q, const char *action, const char *uuid, const char *parent, const char *type) {
-        return streq(q->action, action) && streq(q->uuid, uuid) && streq(q->parent, parent) &&
-                        streq(q->type, type);
 }
 
 static bool too_many(const Auth *a, const char *sender) {
@@ -313,20 +322,12 @@ static int query_new(Auth *a, sd_bus_message *message, const char *sender, const
 int auth_check(Auth *a, sd_bus_message *message, const char *action, const char *uuid, const char *parent,
                 const char *type, sd_bus_error *error) {
         const char *sender = sd_bus_message_get_sender(message);
-        Query *q = find_query(a, message);
+        Query *q = find_answer(a, message, action, uuid, parent, type);
         const uint32_t *uid;
         int r;
 
-        if (q && q->answered) {
-                bool same = query_is_about(q, action, uuid, parent, type);
-
-                if (same && sd_bus_error_is_set(&q->error))
-                        return sd_bus_error_copy(error, &q->error);
-                if (same)
-                        return 1;
-                /* What the request is about has changed meanwhile: another question. */
-                (void) query_free(q);
-        }
+        if (q)
+                return sd_bus_error_is_set(&q->error) ? sd_bus_error_copy(error, &q->error) : 1;
 
         if (!sender)
                 return sd_bus_error_set(error, SD_BUS_ERROR_ACCESS_DENIED, "The message has no sender.");

@@ -72,6 +72,8 @@ static const Wording wordings[_FAILURE_MAX] = {
                         "such as nvidia-35." },
         [FAILURE_BAD_ATTRIBUTE] = { SD_BUS_ERROR_INVALID_ARGS,
                         "Attribute {index}, \"{subject}\", is not valid: {detail}." },
+        [FAILURE_BAD_INDEX] = { SD_BUS_ERROR_INVALID_ARGS,
+                        "Device {uuid}[ on parent {parent}] has no attribute {index} in its definition. Indexes begin at 0; 4294967295 stands for the end." },
         [FAILURE_BAD_OPTION] = { SD_BUS_ERROR_INVALID_ARGS, "Option \"{subject}\" is not valid: {detail}." },
         [FAILURE_UNDERSPECIFIED] = { SD_BUS_ERROR_INVALID_ARGS,
                         "No {subject} is given, and none follows from what is known[ of device {uuid}]. Give "
@@ -83,6 +85,8 @@ static const Wording wordings[_FAILURE_MAX] = {
         [FAILURE_NO_CAPACITY] = { MDEVD_ERROR_NO_CAPACITY,
                         "No instance of type {type} is left[ on parent {parent}] for device {uuid}[ ({errno})]. Stop "
                         "another device, or choose another parent or type." },
+        [FAILURE_IN_USE] = { MDEVD_ERROR_IN_USE,
+                        "Device {uuid}[ on parent {parent}][, type {type}] is in use[ by {detail}]. Close it there first; with the option \"wait-for-release\" the removal waits for that." },
         [FAILURE_KERNEL] = { MDEVD_ERROR_KERNEL,
                         "The kernel could not {subject} device {uuid}[ on parent {parent}][, type {type}]: {errno}.[ Its "
                         "log says: {detail}]" },
@@ -96,6 +100,8 @@ static const Wording wordings[_FAILURE_MAX] = {
         [FAILURE_WORKER] = { SD_BUS_ERROR_FAILED,
                         "The worker process for device {uuid} failed[: {detail}][ ({errno})]. What is shown of the device "
                         "is what is there now." },
+        [FAILURE_PENDING] = { MDEVD_ERROR_PENDING,
+                        "The work on device {uuid}[ on parent {parent}] is not done yet, and goes on. Signals tell of its end." },
         [FAILURE_CANCELLED] = { MDEVD_ERROR_PENDING,
                         "mdevd is stopping. What was begun on device {uuid} goes on without it." },
         [FAILURE_NO_MEMORY] = { SD_BUS_ERROR_NO_MEMORY, "Not enough memory. Nothing has changed." },

@@ -4,12 +4,13 @@
 /* The manager: owns everything, and is what the bus layer sees of the daemon. Knows no D-Bus; talks upward
  * through the listener and through one reply per request.
  *
- * Requests either fail at once (negative errno, the reason in @f, @reply is not called and nothing has
- * changed), or return 0 and call @reply exactly once, later, when the work is done; every signal that the
- * work caused has been sent by then. */
+ * Requests either fail at once (a negative errno, the reason in @f, nothing has changed), or are so already
+ * (1), or return 0 and call @reply exactly once, later, when the work is done; every signal that the work
+ * caused has been sent by then. Only in that last case is @reply called at all. */
 
 #include <systemd/sd-event.h>
 
+#include "model/modification.h"
 #include "model/registry.h"
 
 typedef struct Manager Manager;
@@ -79,28 +80,62 @@ int manager_complete_definition(Manager *m, Definition *d, Failure *f);
 /* A creation without parent: the one with the most instances of the type left. */
 int manager_complete_creation(Manager *m, Definition *d, Failure *f);
 
-/* A start: copies the definition that is meant. *@parent: "" for the only one, or with @any for the first
- * whose parent is there. */
+/* Whether a device like @d is active; *@d then says on which parent. */
+bool manager_is_active(Manager *m, Definition *d);
+
+/* A definition from its JSON text: type, autostart, attributes. */
+int manager_parse_definition(const char *json, Definition *d, Failure *f);
+
+/* Which definition is meant, copied. @parent: "" for the only one, or with @any for the first whose parent is
+ * there. */
 int manager_pick_definition(
                 Manager *m, const Uuid *uuid, const char *parent, bool any, Definition *ret, Failure *f);
 
 /* Requests */
 
-/* @d: copied; parent and type must be given. */
-int manager_define(Manager *m, const Definition *d, bool alternate, Failure *f, ManagerReply reply,
-                void *userdata);
+/* @text: the JSON that @d came from, whose other keys are written too; NULL: from none. All copied. */
+int manager_define(Manager *m, const Definition *d, const char *text, bool alternate, Failure *f,
+                ManagerReply reply, void *userdata);
+
+/* Changes the definition of @uuid on @parent; with @text it becomes @d instead, which came from it. */
+int manager_modify(Manager *m, const Definition *d, const Modification *modification, const char *text,
+                Failure *f, ManagerReply reply, void *userdata);
 
 /* @parent: NULL for all definitions of the UUID. */
 int manager_undefine(Manager *m, const Uuid *uuid, const char *parent, Failure *f, ManagerReply reply,
                 void *userdata);
 
-/* Creates the device that @d describes; @define: and writes @d down, in the same operation. */
-int manager_create(
-                Manager *m, const Definition *d, bool define, Failure *f, ManagerReply reply, void *userdata);
+typedef struct CreateOptions {
+        bool define;      /* and write it down, in the same operation */
+        bool alternate;   /* even if it has a definition on another parent */
+        bool exist_ok;    /* an active device of the same parent and type is a success */
+        const char *text; /* JSON that the description came from, for @define; NULL: from none */
+} CreateOptions;
+
+/* Creates the device that @d describes, all of it given. */
+int manager_create(Manager *m, const Definition *d, const CreateOptions *options, Failure *f,
+                ManagerReply reply, void *userdata);
+
+typedef struct StopOptions {
+        bool wait_for_release; /* remove also what somebody has open, and wait until it is closed */
+        uint64_t timeout_usec; /* reply FAILURE_PENDING after this, and go on; UINT64_MAX: never */
+} StopOptions;
 
 /* @parent: whose device it was when the request was authorized. */
-int manager_stop(Manager *m, const Uuid *uuid, const char *parent, Failure *f, ManagerReply reply,
-                void *userdata);
+int manager_stop(Manager *m, const Uuid *uuid, const char *parent, const StopOptions *options, Failure *f,
+                ManagerReply reply, void *userdata);
+
+/* One device that could not be started. */
+typedef struct StartFailure {
+        Uuid uuid;
+        Failure failure;
+} StartFailure;
+
+typedef void (*ManagerStartParentReply)(const StartFailure *failures, size_t n, void *userdata);
+
+/* Starts all that is defined on a parent, marked for autostart, and not active. */
+int manager_start_parent(
+                Manager *m, const char *parent, Failure *f, ManagerStartParentReply reply, void *userdata);
 
 /* Reads the types of one parent (NULL: of all) anew; what a driver does not tell within some seconds stays as
  * it was. */

@@ -16,8 +16,9 @@ typedef struct Verb {
         OpId op;
         OperationKind kind;
         Uuid uuid;
-        ManagerReply reply; /* NULL: nobody waits */
+        ManagerReply reply; /* NULL: nobody waits, or has been told "pending" */
         void *userdata;
+        sd_event_source *deadline;
 
         /* Set when a worker died without a word and another looks at what it left, or when this is an adopted
          * one's look: then all definitions are told, and those that are not told are not there. */
@@ -31,6 +32,7 @@ static Verb *verb_free(Verb *v) {
         if (!v)
                 return NULL;
 
+        (void) sd_event_source_disable_unref(v->deadline);
         failure_done(&v->failure);
         for (size_t i = 0; i < v->n_seen; i++)
                 free(v->seen[i]);
@@ -236,128 +238,36 @@ static int no_memory(Failure *f) {
         return failure_set(f, FAILURE_NO_MEMORY, 0, NULL, NULL);
 }
 
-/* What a request means */
-
-int manager_complete_definition(Manager *m, Definition *d, Failure *f) {
-        const Device *device = registry_find(m->registry, &d->uuid);
-
-        if (!isempty(d->parent) && !isempty(d->type))
-                return 0;
-
-        (void) failure_set_device(f, &d->uuid, d->parent, d->type);
-        if (!device || !device_is_active(device) || !isempty(d->type))
-                return failure_set(
-                                f, FAILURE_UNDERSPECIFIED, 0, isempty(d->parent) ? "parent" : "type", NULL);
-        if (!isempty(d->parent) && !streq(d->parent, device->parent->name))
-                return failure_set(f, FAILURE_UNDERSPECIFIED, 0, "type", NULL);
-        if (free_and_strdup(&d->parent, device->parent->name) < 0 ||
-                        free_and_strdup(&d->type, device->type) < 0)
-                return no_memory(f);
-        return 0;
-}
-
-static uint32_t available_instances(const Parent *p, const char *type) {
-        for (size_t i = 0; i < p->types.n; i++)
-                if (streq(p->types.types[i].name, type))
-                        return p->types.types[i].available_instances;
-
-        return 0;
-}
-
-int manager_complete_creation(Manager *m, Definition *d, Failure *f) {
-        _cleanup_(freep) Parent **parents = NULL;
-        const Parent *best = NULL;
-        size_t n;
-
-        (void) failure_set_device(f, &d->uuid, d->parent, d->type);
-        if (isempty(d->type))
-                return failure_set(f, FAILURE_UNDERSPECIFIED, 0, "type", NULL);
-        if (!isempty(d->parent))
-                return 0;
-
-        if (registry_list_parents(m->registry, &parents, &n) < 0)
-                return no_memory(f);
-        for (size_t i = 0; i < n; i++)
-                if (available_instances(parents[i], d->type) >
-                                (best ? available_instances(best, d->type) : 0))
-                        best = parents[i];
-        if (!best)
-                return failure_set(f, FAILURE_NO_CAPACITY, 0, NULL, NULL);
-
-        return free_and_strdup(&d->parent, best->name) < 0 ? no_memory(f) : 0;
-}
-
-/* "P and Q", for a person. */
-static char *list_parents(const Device *d) {
-        _cleanup_(freep) char *list = strdup(d->definitions[0].parent);
-
-        for (uint32_t i = 1; list && i < d->n_definitions; i++) {
-                char *longer = NULL;
-
-                if (asprintf(&longer, "%s%s%s", list, i + 1 < d->n_definitions ? ", " : " and ",
-                                    d->definitions[i].parent) < 0)
-                        return NULL;
-                free(list);
-                list = longer;
-        }
-
-        return TAKE_PTR(list);
-}
-
-static const Definition *first_with_parent(const Manager *m, const Device *d) {
-        for (uint32_t i = 0; i < d->n_definitions; i++) {
-                const Parent *p = registry_find_parent(m->registry, d->definitions[i].parent);
-
-                if (p && p->present)
-                        return &d->definitions[i];
-        }
-
-        return &d->definitions[0];
-}
-
-int manager_pick_definition(
-                Manager *m, const Uuid *uuid, const char *parent, bool any, Definition *ret, Failure *f) {
-        const Device *d = registry_find(m->registry, uuid);
-        const Definition *picked;
-
-        (void) failure_set_device(f, uuid, parent, NULL);
-        if (!d || !device_is_visible(d))
-                return failure_set(f, FAILURE_NO_SUCH_DEVICE, 0, NULL, NULL);
-
-        picked = device_find_definition(d, isempty(parent) ? NULL : parent);
-        if (!picked) {
-                /* A transient device, and the answer to "start" is about what it is. */
-                if (device_state(d) != DEVICE_DEFINED) {
-                        f->state = (int) device_state(d);
-                        (void) failure_set_device(f, uuid, d->parent ? d->parent->name : NULL, d->type);
-                        return failure_set(f, FAILURE_EXISTS, 0, NULL, NULL);
-                }
-                return failure_set(f, FAILURE_NO_SUCH_DEFINITION, 0, NULL, NULL);
-        }
-        if (isempty(parent) && d->n_definitions > 1) {
-                _cleanup_(freep) char *parents = list_parents(d);
-
-                if (!any)
-                        return failure_set(f, FAILURE_AMBIGUOUS, 0, NULL, parents);
-                picked = first_with_parent(m, d);
-        }
-
-        return definition_copy(picked, ret) < 0 ? no_memory(f) : 0;
-}
-
 /* Verbs */
 
-int manager_define(Manager *m, const Definition *d, bool alternate, Failure *f, ManagerReply reply,
-                void *userdata) {
+int manager_define(Manager *m, const Definition *d, const char *text, bool alternate, Failure *f,
+                ManagerReply reply, void *userdata) {
         _cleanup_(request_done) Request request = { .kind = REQUEST_DEFINE };
         _cleanup_(verb_freep) Verb *v = NULL;
         int r;
 
-        if (definition_copy(d, &request.definition) < 0 ||
+        if (definition_copy(d, &request.definition) < 0 || free_and_strdup(&request.text, text) < 0 ||
                         verb_new(m, OPERATION_DEFINE, &d->uuid, reply, userdata, &v) < 0)
                 return no_memory(f);
 
         r = registry_begin_define(m->registry, &d->uuid, d->parent, alternate, v->op, f);
+        if (r < 0)
+                return r;
+        return submit(TAKE_PTR(v), &request, f);
+}
+
+int manager_modify(Manager *m, const Definition *d, const Modification *modification, const char *text,
+                Failure *f, ManagerReply reply, void *userdata) {
+        _cleanup_(request_done) Request request = { .kind = REQUEST_MODIFY };
+        _cleanup_(verb_freep) Verb *v = NULL;
+        int r;
+
+        if (definition_copy(d, &request.definition) < 0 || free_and_strdup(&request.text, text) < 0 ||
+                        modification_copy(modification, &request.modification) < 0 ||
+                        verb_new(m, OPERATION_MODIFY, &d->uuid, reply, userdata, &v) < 0)
+                return no_memory(f);
+
+        r = registry_begin_modify(m->registry, &d->uuid, d->parent, v->op, f);
         if (r < 0)
                 return r;
         return submit(TAKE_PTR(v), &request, f);
@@ -396,25 +306,39 @@ int manager_undefine(Manager *m, const Uuid *uuid, const char *parent, Failure *
         return submit(TAKE_PTR(v), &request, f);
 }
 
-int manager_create(Manager *m, const Definition *d, bool define, Failure *f, ManagerReply reply,
-                void *userdata) {
-        _cleanup_(request_done) Request request = { .kind = REQUEST_CREATE, .define = define };
+/* Whether a device that is to be created can be defined as well. */
+static int check_definable(const Device *d, const char *parent, bool alternate, Failure *f) {
+        const Definition *there = d ? device_find_definition(d, parent) : NULL;
+        const Definition *elsewhere = d && !alternate ? device_find_definition(d, NULL) : NULL;
+
+        if (!there && !elsewhere)
+                return 0;
+
+        (void) failure_set_device(f, &d->uuid, there ? parent : elsewhere->parent,
+                        there ? there->type : elsewhere->type);
+        return failure_set(f, there ? FAILURE_EXISTS_DEFINED : FAILURE_EXISTS_ELSEWHERE, 0, NULL, NULL);
+}
+
+int manager_create(Manager *m, const Definition *d, const CreateOptions *options, Failure *f,
+                ManagerReply reply, void *userdata) {
+        _cleanup_(request_done) Request request = { .kind = REQUEST_CREATE, .define = options->define };
         const Device *device = registry_find(m->registry, &d->uuid);
         _cleanup_(verb_freep) Verb *v = NULL;
         int r;
 
+        if (options->exist_ok && device && device_is_active(device) &&
+                        streq(device->parent->name, d->parent) && streq_ptr(device->type, d->type))
+                return 1;
+
         if (definition_copy(d, &request.definition) < 0 ||
+                        free_and_strdup(&request.text, options->text) < 0 ||
                         verb_new(m, OPERATION_CREATE, &d->uuid, reply, userdata, &v) < 0)
                 return no_memory(f);
 
-        if (define && device && device_state(device) == DEVICE_DEFINED && device->n_definitions > 0) {
-                const Definition *there = &device->definitions[0];
-
-                (void) failure_set_device(f, &d->uuid, there->parent, there->type);
-                return failure_set(f,
-                                device_find_definition(device, d->parent) ? FAILURE_EXISTS_DEFINED
-                                                                          : FAILURE_EXISTS_ELSEWHERE,
-                                0, NULL, NULL);
+        if (options->define && device && device_state(device) == DEVICE_DEFINED) {
+                r = check_definable(device, d->parent, options->alternate, f);
+                if (r < 0)
+                        return r;
         }
 
         r = registry_begin_create(m->registry, &d->uuid, d->parent, d->type, v->op, f);
@@ -423,9 +347,25 @@ int manager_create(Manager *m, const Definition *d, bool define, Failure *f, Man
         return submit(TAKE_PTR(v), &request, f);
 }
 
-int manager_stop(Manager *m, const Uuid *uuid, const char *parent, Failure *f, ManagerReply reply,
-                void *userdata) {
-        _cleanup_(request_done) Request request = { .kind = REQUEST_REMOVE };
+static int on_deadline(sd_event_source *s _unused_, uint64_t usec _unused_, void *userdata) {
+        _cleanup_(failure_done) Failure f = FAILURE_INIT;
+        Verb *v = userdata;
+        ManagerReply reply = v->reply;
+
+        v->reply = NULL;
+        (void) failure_set(&f, FAILURE_PENDING, 0, NULL, NULL);
+        (void) failure_set_device(&f, &v->uuid, NULL, NULL);
+        if (reply)
+                reply(&f, &v->uuid, v->userdata);
+        return 0;
+}
+
+int manager_stop(Manager *m, const Uuid *uuid, const char *parent, const StopOptions *options, Failure *f,
+                ManagerReply reply, void *userdata) {
+        _cleanup_(request_done) Request request = {
+                .kind = REQUEST_REMOVE,
+                .wait_for_release = options->wait_for_release,
+        };
         const Device *d = registry_find(m->registry, uuid);
         _cleanup_(verb_freep) Verb *v = NULL;
         int r;
@@ -439,6 +379,10 @@ int manager_stop(Manager *m, const Uuid *uuid, const char *parent, Failure *f, M
                         (free_and_strdup(&request.definition.parent, d->parent->name) < 0 ||
                                         free_and_strdup(&request.definition.type, d->type) < 0 ||
                                         free_and_strdup(&request.path, d->path) < 0))
+                return no_memory(f);
+        if (options->timeout_usec != UINT64_MAX &&
+                        sd_event_add_time_relative(m->event, &v->deadline, CLOCK_MONOTONIC,
+                                        options->timeout_usec, 0, on_deadline, v) < 0)
                 return no_memory(f);
 
         r = registry_begin_remove(m->registry, uuid, v->op, f);

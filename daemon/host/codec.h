@@ -27,11 +27,11 @@ int codec_parse(const char *text, size_t size, const Uuid *uuid, const char *par
 
 /**
  * codec_format() - write the text of a definition
- * @original: the text that is replaced, whose unknown keys are kept behind the known ones; NULL if there is
- * none. One that does not parse has no keys to keep.
+ * @original: the text that is replaced, whose unknown keys are kept as they are behind the known ones; NULL
+ * if there is none. One that does not parse has no keys to keep.
  * @ret:      the text, NUL-terminated, owned by the caller; no newline at its end, as mdevctl writes it
  *
- * Return: 0; -ENOMEM.
+ * Return: 0; -EFBIG if what is kept makes it larger than can be read; -ENOMEM.
  */
 int codec_format(const Definition *d, const char *original, size_t original_size, char **ret,
                 size_t *ret_size);

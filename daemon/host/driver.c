@@ -199,7 +199,7 @@ int driver_write_attributes(
 
         device_fd = open_device(sys_fd, parent, uuid);
         if (device_fd < 0)
-                return failure_set(f, FAILURE_KERNEL, device_fd, "attributes", NULL);
+                return failure_set(f, FAILURE_KERNEL, device_fd, "set the attributes of", NULL);
 
         FOREACH_ATTRIBUTE(name, value, attributes) {
                 int r = write_attribute(device_fd, name, value);

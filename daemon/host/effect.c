@@ -11,6 +11,7 @@
 #include "host/codec.h"
 #include "host/driver.h"
 #include "host/effect.h"
+#include "host/holder.h"
 #include "host/kmsg.h"
 #include "host/store.h"
 #include "host/sysfs.h"
@@ -165,20 +166,54 @@ static void add_kernel_line(Effect *e) {
                 f->detail = kmsg_last_line(e->kmsg_fd, UUID_TEXT(&d->uuid), d->parent);
 }
 
-static int write_definition(Effect *e, bool replace) {
-        const Definition *d = &e->request->definition;
-        _cleanup_(freep) char *original = NULL, *text = NULL;
-        size_t original_size = 0, size;
+/* Puts @d in its file. @original: the text whose other keys are kept; NULL: there is none. */
+static int write_definition(
+                Effect *e, const Definition *d, const char *original, size_t original_size, bool replace) {
+        _cleanup_(freep) char *text = NULL, *path = NULL;
+        size_t size;
         int r;
 
-        if (replace) {
-                r = store_read(e->store, d->parent, &d->uuid, &original, &original_size);
-                if (r < 0 && r != -ENOENT)
-                        return failure_set(failure_of(e), FAILURE_STORE, r, NULL, NULL);
+        r = codec_format(d, original, original_size, &text, &size);
+        if (r == -EFBIG) {
+                path = store_path(d->parent, UUID_TEXT(&d->uuid));
+                return failure_set(failure_of(e), FAILURE_STORE, r, path, NULL);
         }
-        if (codec_format(d, original, original_size, &text, &size) < 0)
+        if (r < 0)
                 return failure_set(failure_of(e), FAILURE_NO_MEMORY, 0, NULL, NULL);
         return store_write(e->store, d->parent, &d->uuid, text, size, replace, failure_of(e));
+}
+
+/* The definition that the request brings along. */
+static int write_requested(Effect *e, bool replace) {
+        const char *text = e->request->text;
+
+        return write_definition(e, &e->request->definition, text, text ? strlen(text) : 0, replace);
+}
+
+/* Changes what the file says now, which may be more than the daemon has heard of. */
+static int modify_definition(Effect *e) {
+        const Definition *d = &e->request->definition;
+        _cleanup_(freep) char *text = NULL, *reason = NULL,
+                              *path = store_path(d->parent, UUID_TEXT(&d->uuid));
+        _cleanup_(definition_done) Definition changed = {};
+        size_t size = 0;
+        int r;
+
+        r = store_read(e->store, d->parent, &d->uuid, &text, &size);
+        if (r == -ENOENT)
+                return failure_set(failure_of(e), FAILURE_NO_SUCH_DEFINITION, 0, path, NULL);
+        if (r < 0)
+                return failure_set(failure_of(e), FAILURE_STORE, r, path, NULL);
+        r = codec_parse(text, size, &d->uuid, d->parent, &changed, &reason);
+        if (r == -EBADMSG)
+                return failure_set(failure_of(e), FAILURE_INVALID_DEFINITION, 0, path, reason);
+        if (r < 0)
+                return failure_set(failure_of(e), FAILURE_NO_MEMORY, 0, NULL, NULL);
+
+        r = modification_apply(&e->request->modification, &changed, failure_of(e));
+        if (r < 0)
+                return r;
+        return write_definition(e, &changed, text, size, true);
 }
 
 /* Safe here and only here: create has returned. */
@@ -207,7 +242,7 @@ static void perform_create(Effect *e) {
 
                 r = driver_write_attributes(e->sys_fd, d->parent, &d->uuid, &d->attributes, f);
                 if (r >= 0 && e->request->define)
-                        r = write_definition(e, false);
+                        r = write_requested(e, false);
                 if (r < 0)
                         roll_back_create(e);
         } else
@@ -215,16 +250,42 @@ static void perform_create(Effect *e) {
 
         add_kernel_line(e);
         e->result.created = r >= 0 || f->rollback_error > 0;
-        (void) report_sighting(e, have_path ? last : NULL);
+        /* Somebody else, or the driver, may have taken it away again at once. */
+        if (report_sighting(e, have_path ? last : NULL) == PRESENCE_ABSENT && r >= 0)
+                (void) failure_set(f, FAILURE_KERNEL, ENODEV, "keep", NULL);
         if (e->request->define)
                 report_definition(e, d->parent);
 }
 
+/* Return: whether the device must be left alone, because somebody has it open. @ret: holds others off
+ * meanwhile. */
+static bool is_in_use(Effect *e, Holder *ret) {
+        _cleanup_(sighting_done) Sighting seen = SIGHTING_INIT;
+        _cleanup_(freep) char *who = NULL;
+
+        *ret = HOLDER_INIT;
+        if (e->request->wait_for_release || e->sys_fd < 0 ||
+                        sysfs_probe(e->sys_fd, &e->request->definition.uuid, e->request->path, &seen) < 0 ||
+                        seen.presence != PRESENCE_PRESENT || holder_find(e->root_fd, &seen, ret) <= 0)
+                return false;
+
+        if (ret->pid > 0 && asprintf(&who, "process %d (%s)", (int) ret->pid, ret->comm) < 0)
+                who = NULL;
+        (void) failure_set(failure_of(e), FAILURE_IN_USE, 0, NULL, who);
+        return true;
+}
+
 static void perform_remove(Effect *e) {
         const Definition *d = &e->request->definition;
+        _cleanup_(holder_done) Holder holder = HOLDER_INIT;
         Failure *f = failure_of(e);
         Presence seen;
         int r;
+
+        if (is_in_use(e, &holder)) {
+                (void) report_sighting(e, e->request->path);
+                return;
+        }
 
         r = driver_remove(e->sys_fd, d->parent, &d->uuid, f);
         add_kernel_line(e);
@@ -240,7 +301,15 @@ static void perform_remove(Effect *e) {
 }
 
 static void perform_define(Effect *e) {
-        (void) write_definition(e, false);
+        (void) write_requested(e, false);
+        report_definition(e, e->request->definition.parent);
+}
+
+static void perform_modify(Effect *e) {
+        if (e->request->text)
+                (void) write_requested(e, true);
+        else
+                (void) modify_definition(e);
         report_definition(e, e->request->definition.parent);
 }
 
@@ -279,6 +348,8 @@ static bool request_is_valid(const Request *r) {
         case REQUEST_CREATE:
         case REQUEST_DEFINE:
                 return d->parent && d->type;
+        case REQUEST_MODIFY:
+                return d->parent && (!r->text || d->type);
         case REQUEST_REMOVE:
                 return d->parent;
         case REQUEST_UNDEFINE:
@@ -316,6 +387,9 @@ static void perform(Effect *e) {
                 break;
         case REQUEST_DEFINE:
                 perform_define(e);
+                break;
+        case REQUEST_MODIFY:
+                perform_modify(e);
                 break;
         case REQUEST_UNDEFINE:
                 perform_undefine(e);

@@ -2,15 +2,16 @@
 
 /* The kernel offers no list of users. What there is:
  *
- * To open the group's node says EBUSY while anybody has the group, or a device of it, open (vfio_group_fops_open()); a
- * success settles it, and the descriptor then keeps others out while the device is removed. That a removal does not wait
- * for a bare group is so since the group and the device have lives of their own (Linux 6.1, which /sys/class/vfio-dev
- * tells); before, the descriptor must be closed first.
+ * To open the group's node says EBUSY while anybody has the group, or a device of it, open
+ * (vfio_group_fops_open()); a success settles it, and the descriptor then keeps others out while the device
+ * is removed. That a removal does not wait for a bare group is so since the group and the device have lives
+ * of their own (Linux 6.1, which /sys/class/vfio-dev tells); before, the descriptor must be closed first.
  *
- * On EBUSY, the descriptors of all processes: the link of a device's descriptor says "anon_inode:[vfio-device]" and,
- * before Linux 6.18, not of which device. So a user is a process that has both the group's node and some vfio device
- * open, or such a device's own node (/dev/vfio/devices/vfioN); failing these, one that has a vfio device open and no
- * group at all, because a device outlives the descriptor of its group. */
+ * On EBUSY, the descriptors of all processes: the link of a device's descriptor says
+ * "anon_inode:[vfio-device]" and, before Linux 6.18, not of which device. So a user is a process that has
+ * both the group's node and some vfio device open, or such a device's own node (/dev/vfio/devices/vfioN);
+ * failing these, one that has a vfio device open and no group at all, because a device outlives the
+ * descriptor of its group. */
 
 #include <ctype.h>
 #include <dirent.h>
@@ -76,7 +77,8 @@ static void find_device_node(int root_fd, const Sighting *seen, char ret[static 
                         (void) snprintf(ret, LINK_MAX_LENGTH, "/dev/vfio/devices/%.64s", entry->d_name);
 }
 
-/* Since Linux 6.18 the descriptor says of which device it is. Return: 1 it is this one; 0 another; -ENOENT: it does not say. */
+/* Since Linux 6.18 the descriptor says of which device it is. Return: 1 it is this one; 0 another; -ENOENT:
+ * it does not say. */
 static int device_of_descriptor(int process_fd, const char *number, const Sighting *seen) {
         _cleanup_(freep) char *text = NULL;
         char name[64];
@@ -122,8 +124,8 @@ static void look_at_descriptor(int process_fd, int fds_fd, const char *number, c
 }
 
 /* Return: 0; a negative errno if the process does not let us look. */
-static int look_at_process(int process_fd, const Sighting *seen, const char *group_node, const char *device_node,
-                Open *ret) {
+static int look_at_process(int process_fd, const Sighting *seen, const char *group_node,
+                const char *device_node, Open *ret) {
         _cleanup_(closedirp) DIR *directory = NULL;
         struct dirent *entry;
         int r;
@@ -134,8 +136,8 @@ static int look_at_process(int process_fd, const Sighting *seen, const char *gro
                 return r;
         while ((entry = readdir(directory)))
                 if (isdigit((unsigned char) entry->d_name[0]))
-                        look_at_descriptor(process_fd, dirfd(directory), entry->d_name, seen, group_node, device_node,
-                                        ret);
+                        look_at_descriptor(process_fd, dirfd(directory), entry->d_name, seen, group_node,
+                                        device_node, ret);
         return 0;
 }
 
@@ -193,7 +195,7 @@ int holder_find(int root_fd, const Sighting *seen, Holder *ret) {
         _cleanup_(closep) int group_fd = -EBADF, proc_fd = -EBADF;
         char group_node[LINK_MAX_LENGTH], device_node[LINK_MAX_LENGTH];
         struct stat st;
-        bool blind;
+        bool blind, busy;
         int r;
 
         *ret = HOLDER_INIT;
@@ -207,8 +209,9 @@ int holder_find(int root_fd, const Sighting *seen, Holder *ret) {
                         ret->group_fd = TAKE_FD(group_fd);
                 return 0;
         }
-        if (errno != EBUSY)
-                return errno == ENOENT || errno == ENXIO || errno == ENODEV ? 0 : -errno;
+        busy = errno == EBUSY;
+        if (errno == ENOENT || errno == ENXIO || errno == ENODEV)
+                return 0;
 
         find_device_node(root_fd, seen, device_node);
         proc_fd = openat(root_fd, "proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -218,7 +221,8 @@ int holder_find(int root_fd, const Sighting *seen, Holder *ret) {
         if (r != 0)
                 return r;
 
-        /* Busy, and nobody seen with a device: those that have it open hold the bare group; unless there are some that
-         * may not be looked at. */
-        return ret->pid > 0 || blind;
+        /* Busy, and nobody seen with a device: those that have it open hold the bare group; unless there are
+         * some that may not be looked at. And where the node could not even be tried, nobody seen is nobody.
+         */
+        return busy && (ret->pid > 0 || blind);
 }

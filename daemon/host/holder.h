@@ -3,17 +3,18 @@
 
 /* Who has a device open. Reads /proc of all processes, which takes its time: workers only.
  *
- * What counts is a descriptor of the vfio device. One of the group alone does not: it keeps nobody from removing the
- * device, and libvirt holds one of its own while it has the device stopped. */
+ * What counts is a descriptor of the vfio device. One of the group alone does not: it keeps nobody from
+ * removing the device, and libvirt holds one of its own while it has the device stopped. */
 
 #include <sys/types.h>
 
 #include "model/sighting.h"
 
 typedef struct Holder {
-        pid_t pid;      /* 0: somebody, but who cannot be seen */
-        char comm[64];  /* of the process; "" likewise */
-        int group_fd;   /* of a device that nobody has open: keeps others from opening it until it is closed; -EBADF */
+        pid_t pid;     /* 0: somebody, but who cannot be seen */
+        char comm[64]; /* of the process; "" likewise */
+        int group_fd;  /* of a device that nobody has open: keeps others from opening it until it is closed;
+                          -EBADF */
 } Holder;
 
 #define HOLDER_INIT ((Holder){ .group_fd = -EBADF })

@@ -41,7 +41,8 @@ int store_open(int root_fd, Store **ret) {
                 return -ENOMEM;
         *s = (Store){ .root_fd = -EBADF, .fd = -EBADF };
 
-        s->root_fd = fcntl(root_fd, F_DUPFD_CLOEXEC, 3);
+        /* Not a copy: what is given may be an O_PATH descriptor, which fsync() does not take. */
+        s->root_fd = openat(root_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (s->root_fd < 0)
                 return -errno;
         r = open_top(s);
@@ -233,6 +234,7 @@ typedef struct Removed {
         char name[NAME_LENGTH_MAX + 1];
         char *text;
         size_t size;
+        struct stat st;
 } Removed;
 
 static int remove_one(Store *s, const char *parent, const Uuid *uuid, Removed *removed) {
@@ -249,15 +251,22 @@ static int remove_one(Store *s, const char *parent, const Uuid *uuid, Removed *r
         r = file_read_at(removed->dir_fd, removed->name, STORE_FILE_MAX, &removed->text, &removed->size);
         if (r == -ENOMEM)
                 return r;
-        if (unlinkat(removed->dir_fd, removed->name, 0) < 0)
+        if (fstatat(removed->dir_fd, removed->name, &removed->st, AT_SYMLINK_NOFOLLOW) < 0 ||
+                        unlinkat(removed->dir_fd, removed->name, 0) < 0)
                 return -errno;
         return fsync(removed->dir_fd) < 0 ? -errno : 0;
 }
 
 static void put_back(Store *s, const Removed *removed) {
-        if (removed->text)
-                (void) file_write_atomic_at(
-                                s->fd, removed->dir_fd, removed->name, removed->text, removed->size, false);
+        const struct stat *st = &removed->st;
+
+        if (!removed->text ||
+                        file_write_atomic_at(s->fd, removed->dir_fd, removed->name, removed->text,
+                                        removed->size, false) < 0)
+                return;
+
+        (void) fchownat(removed->dir_fd, removed->name, st->st_uid, st->st_gid, AT_SYMLINK_NOFOLLOW);
+        (void) fchmodat(removed->dir_fd, removed->name, st->st_mode & 07777, 0);
 }
 
 int store_remove(Store *s, char *const *parents, const Uuid *uuid, Failure *f) {

@@ -12,6 +12,8 @@
 
 void request_done(Request *r) {
         definition_done(&r->definition);
+        modification_done(&r->modification);
+        free(r->text);
         free(r->path);
         (void) strv_free(r->parents);
         *r = (Request){};
@@ -85,14 +87,30 @@ static void put_strings(Writer *w, char *const *v) {
                 put_string(w, v[i]);
 }
 
+static void put_attributes(Writer *w, const Attributes *a) {
+        put_u32(w, a->n);
+        put_u32(w, a->size);
+        put(w, a->data, a->size);
+}
+
 static void put_definition(Writer *w, const Definition *d) {
         put(w, d->uuid.bytes, sizeof d->uuid.bytes);
         put_u32(w, d->autostart);
         put_string(w, d->parent);
         put_string(w, d->type);
-        put_u32(w, d->attributes.n);
-        put_u32(w, d->attributes.size);
-        put(w, d->attributes.data, d->attributes.size);
+        put_attributes(w, &d->attributes);
+}
+
+static void put_modification(Writer *w, const Modification *m) {
+        put_string(w, m->type);
+        put_u32(w, m->autostart);
+        put_u32(w, m->set_attributes);
+        put_attributes(w, &m->attributes);
+        put_u32(w, m->remove_attribute);
+        put_u32(w, m->remove_index);
+        put_string(w, m->add_name);
+        put_string(w, m->add_value);
+        put_u32(w, m->add_index);
 }
 
 static void put_sighting(Writer *w, const Sighting *s) {
@@ -156,6 +174,9 @@ int request_encode(const Request *r, Buffer *b) {
 
         put_definition(&w, &r->definition);
         put_u32(&w, r->define);
+        put_u32(&w, r->wait_for_release);
+        put_modification(&w, &r->modification);
+        put_string(&w, r->text);
         put_string(&w, r->path);
         put_strings(&w, r->parents);
         return end_frame(&w);
@@ -345,6 +366,22 @@ static void get_definition(Reader *r, Definition *ret) {
                 r->error = r->error < 0 ? r->error : -EBADMSG;
 }
 
+static void get_modification(Reader *r, Modification *ret) {
+        ret->type = get_string(r);
+        ret->autostart = (Autostart) get_enum(r, _AUTOSTART_MAX);
+        ret->set_attributes = get_bool(r);
+        get_attributes(r, &ret->attributes);
+        ret->remove_attribute = get_bool(r);
+        ret->remove_index = get_u32(r);
+        ret->add_name = get_string(r);
+        ret->add_value = get_string(r);
+        ret->add_index = get_u32(r);
+
+        if ((ret->type && !type_name_is_valid(ret->type)) ||
+                        (ret->add_name && (!ret->add_value || !attribute_name_is_valid(ret->add_name))))
+                r->error = r->error < 0 ? r->error : -EBADMSG;
+}
+
 static void get_sighting(Reader *r, Sighting *ret) {
         ret->presence = (Presence) get_enum(r, _PRESENCE_MAX);
         ret->iommu_group = (int) get_u32(r);
@@ -437,6 +474,9 @@ int request_decode(const char *data, size_t size, Request *ret, size_t *ret_used
         request.kind = (RequestKind) kind;
         get_definition(&r, &request.definition);
         request.define = get_bool(&r);
+        request.wait_for_release = get_bool(&r);
+        get_modification(&r, &request.modification);
+        request.text = get_string(&r);
         request.path = get_string(&r);
         request.parents = get_strings(&r);
 

@@ -10,6 +10,7 @@
 
 #include "model/definition.h"
 #include "model/failure.h"
+#include "model/modification.h"
 #include "model/parent.h"
 #include "model/registry.h"
 #include "model/sighting.h"
@@ -20,8 +21,9 @@
 /* Requests: daemon to worker, one for a worker's whole life. */
 typedef enum RequestKind {
         REQUEST_CREATE,   /* definition: parent, type, attributes; also written to disk if @define */
-        REQUEST_REMOVE,   /* definition.parent: whose it must be; @path */
-        REQUEST_DEFINE,   /* definition */
+        REQUEST_REMOVE,   /* definition.parent: whose it must be; @path; @wait_for_release */
+        REQUEST_DEFINE,   /* definition; @text */
+        REQUEST_MODIFY,   /* definition.parent; @modification, or with @text the whole definition */
         REQUEST_UNDEFINE, /* @parents */
         REQUEST_LOOK,  /* @path: see what is there of the device and of its files, after the lock is free */
         REQUEST_SCAN,  /* all files */
@@ -34,7 +36,11 @@ typedef struct Request {
         OpId op;
         Definition definition; /* uuid always; the rest as the kind says */
         bool define;
-        char *path;     /* where the device was last; NULL if not known */
+        bool wait_for_release; /* remove also what somebody has open, and wait until it is closed */
+        Modification modification;
+        char *text; /* JSON that the definition came from, for the keys that are not ours; NULL if from none
+                     */
+        char *path; /* where the device was last; NULL if not known */
         char **parents; /* NULL-terminated; NULL if the kind takes none */
 } Request;
 

@@ -23,17 +23,20 @@ static const int kind_errno[_FAILURE_MAX] = {
         [FAILURE_BAD_PARENT] = EINVAL,
         [FAILURE_BAD_TYPE] = EINVAL,
         [FAILURE_BAD_ATTRIBUTE] = EINVAL,
+        [FAILURE_BAD_INDEX] = EINVAL,
         [FAILURE_BAD_OPTION] = EINVAL,
         [FAILURE_UNDERSPECIFIED] = EINVAL,
         [FAILURE_EXISTS_IN_KERNEL] = EEXIST,
         [FAILURE_NO_SUCH_TYPE] = ENOENT,
         [FAILURE_NO_CAPACITY] = ENOSPC,
+        [FAILURE_IN_USE] = EBUSY,
         [FAILURE_KERNEL] = EIO,
         [FAILURE_ATTRIBUTE] = EIO,
         [FAILURE_INVALID_DEFINITION] = EBADMSG,
         [FAILURE_STORE] = EIO,
         [FAILURE_EXISTS_ON_DISK] = EEXIST,
         [FAILURE_WORKER] = EIO,
+        [FAILURE_PENDING] = EINPROGRESS,
         [FAILURE_CANCELLED] = ECANCELED,
         [FAILURE_NO_MEMORY] = ENOMEM,
 };
@@ -71,6 +74,15 @@ void failure_move(Failure *to, Failure *from) {
         failure_done(to);
         *to = *from;
         *from = FAILURE_INIT;
+}
+
+void failure_copy(const Failure *f, Failure *ret) {
+        *ret = FAILURE_INIT;
+        (void) failure_set(ret, f->kind, f->error, f->subject, f->detail);
+        (void) failure_set_device(ret, f->has_uuid ? &f->uuid : NULL, f->parent, f->type);
+        ret->index = f->index;
+        ret->state = f->state;
+        ret->rollback_error = f->rollback_error;
 }
 
 int failure_errno(const Failure *f) {

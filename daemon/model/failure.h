@@ -34,6 +34,7 @@ typedef enum FailureKind {
         FAILURE_BAD_PARENT,
         FAILURE_BAD_TYPE,
         FAILURE_BAD_ATTRIBUTE, /* @index: which; @subject: its name */
+        FAILURE_BAD_INDEX,     /* of an attribute: @index */
         FAILURE_BAD_OPTION,
         FAILURE_UNDERSPECIFIED, /* @subject: "parent", "type" */
 
@@ -41,12 +42,14 @@ typedef enum FailureKind {
         FAILURE_EXISTS_IN_KERNEL, /* EEXIST, though nothing is to be seen */
         FAILURE_NO_SUCH_TYPE,
         FAILURE_NO_CAPACITY,
+        FAILURE_IN_USE,             /* @detail: by whom, if that can be seen */
         FAILURE_KERNEL,             /* @subject: "create", "remove" */
         FAILURE_ATTRIBUTE,          /* @index, @subject: name */
         FAILURE_INVALID_DEFINITION, /* @subject: path; @detail: position and reason */
         FAILURE_STORE,              /* @subject: path */
         FAILURE_EXISTS_ON_DISK,     /* @subject: path */
         FAILURE_WORKER,             /* the worker could not be started, or died: @detail */
+        FAILURE_PENDING,            /* the deadline passed; the operation goes on */
         FAILURE_CANCELLED,          /* the daemon is stopping; the work goes on */
         FAILURE_NO_MEMORY,
         _FAILURE_MAX,
@@ -82,6 +85,9 @@ int failure_set_device(Failure *f, const Uuid *uuid, const char *parent, const c
 
 /* Takes over all of @from, which is empty afterwards. */
 void failure_move(Failure *to, Failure *from);
+
+/* Fills in @ret, whatever it was, with a copy; without memory it becomes FAILURE_NO_MEMORY. */
+void failure_copy(const Failure *f, Failure *ret);
 
 /* The errno that goes with a failure: @error, or the one that belongs to the kind. Positive; 0 for none. */
 int failure_errno(const Failure *f);

@@ -160,31 +160,18 @@ void registry_set_origin(Registry *r, const Uuid *uuid, Origin origin) {
         registry_settle_device(r, d, CHANGED_LIVE);
 }
 
-static int failure_copy(const Failure *f, Failure **ret) {
-        Failure *copy;
-
-        copy = malloc(sizeof *copy);
-        if (!copy)
-                return -ENOMEM;
-
-        *copy = FAILURE_INIT;
-        (void) failure_set(copy, f->kind, f->error, f->subject, f->detail);
-        (void) failure_set_device(copy, f->has_uuid ? &f->uuid : NULL, f->parent, f->type);
-        copy->index = f->index;
-        copy->state = f->state;
-        copy->rollback_error = f->rollback_error;
-        *ret = copy;
-        return 0;
-}
-
 void registry_set_error(Registry *r, const Uuid *uuid, const Failure *f) {
         Device *d = registry_slot(r, uuid);
         Failure *copy = NULL;
 
         if (!d || (!d->error && (!f || !failure_is_set(f))) || registry_reserve_changes(r, 1) < 0)
                 return;
-        if (f && failure_is_set(f) && failure_copy(f, &copy) < 0)
-                return;
+        if (f && failure_is_set(f)) {
+                copy = malloc(sizeof *copy);
+                if (!copy)
+                        return;
+                failure_copy(f, copy);
+        }
 
         (void) registry_touch_device(r, d);
         if (d->error)

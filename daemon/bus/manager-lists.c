@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The Manager's reading methods. Free for everybody, and answered from the registry: but what lives is
+ * compared with sysfs before, and types are read anew, because an answer is to be true now. */
+
+#include "bus/arguments.h"
+#include "bus/manager-private.h"
+
+/* Lookups */
+
+int method_get_device(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        _cleanup_(failure_done) Failure f = FAILURE_INIT;
+        _cleanup_(definition_done) Definition d = {};
+        _cleanup_(freep) char *path = NULL;
+        Bus *b = userdata;
+        int r;
+
+        r = read_device(m, READ_UUID, &d, error);
+        if (r < 0)
+                return r;
+        if (!registry_find(manager_registry(b->manager), &d.uuid)) {
+                (void) failure_set_device(&f, &d.uuid, NULL, NULL);
+                (void) failure_set(&f, FAILURE_NO_SUCH_DEVICE, 0, NULL, NULL);
+                return error_set(error, &f);
+        }
+
+        path = device_path(&d.uuid);
+        return path ? sd_bus_reply_method_return(m, "o", path) : -ENOMEM;
+}
+
+int method_get_parent(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        _cleanup_(failure_done) Failure f = FAILURE_INIT;
+        _cleanup_(freep) char *path = NULL;
+        const char *name;
+        Bus *b = userdata;
+        int r;
+
+        r = read_parent(m, false, &name, error);
+        if (r < 0)
+                return r;
+        if (!registry_find_parent(manager_registry(b->manager), name)) {
+                (void) failure_set_device(&f, NULL, name, NULL);
+                (void) failure_set(&f, FAILURE_NO_SUCH_PARENT, 0, NULL, NULL);
+                return error_set(error, &f);
+        }
+
+        path = parent_path(name);
+        return path ? sd_bus_reply_method_return(m, "o", path) : -ENOMEM;
+}
+
+/* Lists */
+
+typedef struct Filter {
+        Uuid uuid;
+        bool has_uuid;
+        const char *parent, *type; /* NULL: any */
+        Tristate defined, active;
+} Filter;
+
+static const char *state_of_row(const Device *d, bool lives_here) {
+        return lives_here ? device_state_to_string(device_state(d)) : device_state_to_string(DEVICE_DEFINED);
+}
+
+/* One row: the device as it is on one parent. @definition: NULL if it has none there. */
+static int append_row(sd_bus_message *reply, const Device *d, const char *parent,
+                const Definition *definition, const Filter *filter) {
+        bool lives_here = d->parent && streq(d->parent->name, parent);
+        const char *type = lives_here && d->type ? d->type : definition ? definition->type : "";
+        bool active = lives_here && device_is_active(d), defined = definition;
+        int r;
+
+        if ((filter->parent && !streq(filter->parent, parent)) ||
+                        (filter->type && !streq(filter->type, type)) ||
+                        !tristate_matches(filter->defined, defined) ||
+                        !tristate_matches(filter->active, active))
+                return 0;
+
+        r = sd_bus_message_open_container(reply, 'r', "ssssbbba(ss)");
+        if (r >= 0)
+                r = sd_bus_message_append(reply, "ssssbbb", UUID_TEXT(&d->uuid), state_of_row(d, lives_here),
+                                parent, type, (int) active, (int) defined,
+                                (int) (definition && definition->autostart));
+        if (r >= 0)
+                r = append_attributes(reply, definition ? &definition->attributes : &(Attributes){});
+        return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
+static int append_device(sd_bus_message *reply, const Device *d, const Filter *filter) {
+        int r;
+
+        if (filter->has_uuid && !uuid_equal(&filter->uuid, &d->uuid))
+                return 0;
+
+        if (d->parent && !device_find_definition(d, d->parent->name)) {
+                r = append_row(reply, d, d->parent->name, NULL, filter);
+                if (r < 0)
+                        return r;
+        }
+        for (uint32_t i = 0; i < d->n_definitions; i++) {
+                r = append_row(reply, d, d->definitions[i].parent, &d->definitions[i], filter);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+int method_list_devices(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        _cleanup_(message_unrefp) sd_bus_message *reply = NULL;
+        _cleanup_(freep) Device **devices = NULL;
+        const char *uuid = NULL;
+        Filter filter = {};
+        const Option options[] = {
+                { "uuid", OPTION_STRING, &uuid },
+                { "parent", OPTION_STRING, &filter.parent },
+                { "type", OPTION_STRING, &filter.type },
+                { "defined", OPTION_TRISTATE, &filter.defined },
+                { "active", OPTION_TRISTATE, &filter.active },
+                {},
+        };
+        Bus *b = userdata;
+        size_t n = 0;
+        int r;
+
+        r = read_options(m, options, error);
+        if (r < 0)
+                return r;
+        if (uuid) {
+                r = parse_uuid(uuid, &filter.uuid, error);
+                if (r < 0)
+                        return r;
+                filter.has_uuid = true;
+        }
+
+        manager_recheck(b->manager);
+        r = registry_list(manager_registry(b->manager), &devices, &n);
+        if (r < 0)
+                return r;
+
+        r = sd_bus_message_new_method_return(m, &reply);
+        if (r < 0)
+                return r;
+        r = sd_bus_message_open_container(reply, 'a', "(ssssbbba(ss))");
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < n; i++) {
+                r = append_device(reply, devices[i], &filter);
+                if (r < 0)
+                        return r;
+        }
+        r = sd_bus_message_close_container(reply);
+        if (r < 0)
+                return r;
+        return sd_bus_send(NULL, reply, NULL);
+}
+
+int method_list_parents(sd_bus_message *m, void *userdata, sd_bus_error *error _unused_) {
+        _cleanup_(message_unrefp) sd_bus_message *reply = NULL;
+        _cleanup_(freep) Parent **parents = NULL;
+        Bus *b = userdata;
+        size_t n = 0;
+        int r;
+
+        r = registry_list_parents(manager_registry(b->manager), &parents, &n);
+        if (r < 0)
+                return r;
+
+        r = sd_bus_message_new_method_return(m, &reply);
+        if (r < 0)
+                return r;
+        r = sd_bus_message_open_container(reply, 'a', "(ssbs)");
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < n; i++) {
+                const Parent *p = parents[i];
+
+                r = sd_bus_message_append(reply, "(ssbs)", p->name, p->present ? strempty(p->path) : "",
+                                (int) p->present, strempty(p->driver));
+                if (r < 0)
+                        return r;
+        }
+        r = sd_bus_message_close_container(reply);
+        if (r < 0)
+                return r;
+        return sd_bus_send(NULL, reply, NULL);
+}
+
+/* A question about types, while they are being read. */
+typedef struct TypesCall {
+        Bus *bus;
+        sd_bus_message *message;
+        char *parent; /* NULL: all */
+} TypesCall;
+
+static TypesCall *types_call_free(TypesCall *c) {
+        if (!c)
+                return NULL;
+
+        (void) sd_bus_message_unref(c->message);
+        free(c->parent);
+        free(c);
+        return NULL;
+}
+
+DEFINE_CLEANUP(TypesCall *, types_call_free);
+
+static int append_types_of(sd_bus_message *reply, const Parent *p) {
+        for (size_t i = 0; i < p->types.n; i++) {
+                const Type *t = &p->types.types[i];
+                int r;
+
+                r = sd_bus_message_append(reply, "(sssssu)", p->name, t->name, t->label, t->device_api,
+                                t->description, t->available_instances);
+                if (r < 0)
+                        return r;
+        }
+
+        return 0;
+}
+
+static int send_types(const TypesCall *c) {
+        _cleanup_(message_unrefp) sd_bus_message *reply = NULL;
+        _cleanup_(freep) Parent **parents = NULL;
+        size_t n = 0;
+        int r;
+
+        r = registry_list_parents(manager_registry(c->bus->manager), &parents, &n);
+        if (r < 0)
+                return r;
+        r = sd_bus_message_new_method_return(c->message, &reply);
+        if (r < 0)
+                return r;
+        r = sd_bus_message_open_container(reply, 'a', "(sssssu)");
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < n; i++) {
+                if (c->parent && !streq(c->parent, parents[i]->name))
+                        continue;
+                r = append_types_of(reply, parents[i]);
+                if (r < 0)
+                        return r;
+        }
+        r = sd_bus_message_close_container(reply);
+        if (r < 0)
+                return r;
+        return sd_bus_send(NULL, reply, NULL);
+}
+
+static void reply_types(const Failure *f, const Uuid *uuid _unused_, void *userdata) {
+        _cleanup_(types_call_freep) TypesCall *c = userdata;
+        int r;
+
+        if (f) {
+                reply_failure(c->message, f);
+                return;
+        }
+        r = send_types(c);
+        if (r < 0)
+                (void) sd_bus_reply_method_errno(c->message, r, NULL);
+}
+
+int method_list_types(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        _cleanup_(failure_done) Failure f = FAILURE_INIT;
+        _cleanup_(types_call_freep) TypesCall *c = NULL;
+        Bus *b = userdata;
+        const char *name;
+        int r;
+
+        r = read_parent(m, true, &name, error);
+        if (r < 0)
+                return r;
+
+        c = calloc(1, sizeof *c);
+        if (!c)
+                return -ENOMEM;
+        c->bus = b;
+        c->message = sd_bus_message_ref(m);
+        if (name[0] != '\0' && free_and_strdup(&c->parent, name) < 0)
+                return -ENOMEM;
+
+        r = manager_refresh_types(b->manager, c->parent, &f, reply_types, c);
+        if (r < 0)
+                return error_set(error, &f);
+
+        TAKE_PTR(c);
+        return 1;
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The Manager object's methods: manager-verbs.c changes things, manager-lists.c tells of them,
+ * manager-object.c has the vtable. */
+
+#include "bus/bus-private.h"
+
+#define MANAGER_METHOD(name) int name(sd_bus_message *m, void *userdata, sd_bus_error *error)
+
+MANAGER_METHOD(method_define);
+MANAGER_METHOD(method_define_from_json);
+MANAGER_METHOD(method_modify);
+MANAGER_METHOD(method_undefine);
+MANAGER_METHOD(method_start);
+MANAGER_METHOD(method_start_parent);
+MANAGER_METHOD(method_create);
+MANAGER_METHOD(method_create_from_json);
+MANAGER_METHOD(method_stop);
+MANAGER_METHOD(method_rescan);
+
+MANAGER_METHOD(method_get_device);
+MANAGER_METHOD(method_get_parent);
+MANAGER_METHOD(method_list_devices);
+MANAGER_METHOD(method_list_parents);
+MANAGER_METHOD(method_list_types);
+
+void reply_failure(sd_bus_message *call, const Failure *f);

@@ -1,0 +1,416 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The Manager's verbs. A handler reads its arguments, finds out what exactly is asked for, has that
+ * authorized, and hands it to the manager; the reply comes from the manager's callback. It may be entered
+ * twice for one message (auth.h), so it changes nothing before auth_check() has said yes. What is wrong with
+ * the state of things is told after the authorization, what is wrong with the arguments themselves before.
+ *
+ * "force" is an option of all verbs that run call-outs: to go on although one refuses. */
+
+#include "bus/arguments.h"
+#include "bus/manager-private.h"
+
+/* Replies */
+
+void reply_failure(sd_bus_message *call, const Failure *f) {
+        _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
+
+        (void) error_set(&error, f);
+        (void) sd_bus_reply_method_error(call, &error);
+}
+
+static void reply_nothing(const Failure *f, const Uuid *uuid _unused_, void *userdata) {
+        sd_bus_message *call = userdata;
+
+        if (f)
+                reply_failure(call, f);
+        else
+                (void) sd_bus_reply_method_return(call, NULL);
+        (void) sd_bus_message_unref(call);
+}
+
+static void reply_device(const Failure *f, const Uuid *uuid, void *userdata) {
+        _cleanup_(freep) char *path = device_path(uuid);
+        sd_bus_message *call = userdata;
+
+        if (f)
+                reply_failure(call, f);
+        else
+                (void) sd_bus_reply_method_return(call, "o", path);
+        (void) sd_bus_message_unref(call);
+}
+
+static void reply_uuid_and_device(const Failure *f, const Uuid *uuid, void *userdata) {
+        _cleanup_(freep) char *path = device_path(uuid);
+        sd_bus_message *call = userdata;
+
+        if (f)
+                reply_failure(call, f);
+        else
+                (void) sd_bus_reply_method_return(call, "so", UUID_TEXT(uuid), path);
+        (void) sd_bus_message_unref(call);
+}
+
+/* What became of a request, once it was authorized: an error at once, a success at once, or a reply later.
+ * Takes the reference that a later reply would have dropped. */
+static int begun(int r, const Failure *f, ManagerReply reply, const Uuid *uuid, sd_bus_message *call,
+                sd_bus_error *error) {
+        if (r < 0) {
+                (void) sd_bus_message_unref(call);
+                return error_set(error, f);
+        }
+        if (r > 0)
+                reply(NULL, uuid, call);
+
+        return 1;
+}
+
+/* Return: as auth_check(), but what is wrong with the state of things (@f) is told only to who may ask. */
+static int authorize(Bus *b, sd_bus_message *m, const char *action, const Definition *d, bool new_uuid,
+                const Failure *f, sd_bus_error *error) {
+        int r;
+
+        r = auth_check(b->auth, m, action, new_uuid ? "" : UUID_TEXT(&d->uuid), strempty(d->parent),
+                        strempty(d->type), error);
+        if (r <= 0)
+                return r;
+        return failure_is_set(f) ? error_set(error, f) : 1;
+}
+
+/* Definitions */
+
+static int define(Bus *b, sd_bus_message *m, Definition *d, bool new_uuid, const char *json,
+                sd_bus_error *error) {
+        _cleanup_(failure_done) Failure f = FAILURE_INIT;
+        bool autostart = d->autostart, alternate = false, force = false;
+        const Option options[] = {
+                { "autostart", OPTION_BOOL, &autostart },
+                { "alternate", OPTION_BOOL, &alternate },
+                { "force", OPTION_BOOL, &force },
+                {},
+        };
+        int r;
+
+        r = read_options(m, options, error);
+        if (r < 0)
+                return r;
+        d->autostart = autostart;
+
+        (void) manager_complete_definition(b->manager, d, &f);
+        r = authorize(b, m, MDEVD_ACTION_DEFINE, d, new_uuid, &f, error);
+        if (r <= 0)
+                return r < 0 ? r : 1;
+
+        r = manager_define(b->manager, d, json, alternate, &f, reply_uuid_and_device, sd_bus_message_ref(m));
+        return begun(r, &f, reply_uuid_and_device, &d->uuid, m, error);
+}
+
+int method_define(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        _cleanup_(definition_done) Definition d = {};
+        int is_new;
+
+        is_new = read_device(m, READ_UUID_OR_NEW | READ_PARENT | READ_TYPE | READ_ATTRIBUTES, &d, error);
+        return is_new < 0 ? is_new : define(userdata, m, &d, is_new, NULL, error);
+}
+
+int method_define_from_json(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        _cleanup_(definition_done) Definition d = {};
+        const char *json;
+        int is_new, r;
+
+        is_new = read_device(m, READ_UUID_OR_NEW | READ_PARENT, &d, error);
+        if (is_new < 0)
+                return is_new;
+        r = read_json(m, &d, &json, error);
+        return r < 0 ? r : define(userdata, m, &d, is_new, json, error);
+}
+
+/* What a definition is to become. @d: is filled in if it is given as JSON. */
+static int read_changes(sd_bus_message *m, Definition *d, Modification *ret, const char **ret_json,
+                sd_bus_error *error) {
+        const char *type = NULL, *json = NULL;
+        Tristate autostart = TRISTATE_EITHER;
+        const Option options[] = {
+                { "type", OPTION_STRING, &type },
+                { "autostart", OPTION_TRISTATE, &autostart },
+                { "attributes", OPTION_ATTRIBUTES, ret },
+                { "add-attribute", OPTION_ADD_ATTRIBUTE, ret },
+                { "remove-attribute", OPTION_REMOVE_ATTRIBUTE, ret },
+                { "json", OPTION_STRING, &json },
+                {},
+        };
+        int r;
+
+        r = read_options(m, options, error);
+        if (r < 0)
+                return r;
+        if (type) {
+                r = check_type(type, error);
+                if (r < 0)
+                        return r;
+                if (free_and_strdup(&ret->type, type) < 0)
+                        return -ENOMEM;
+        }
+        if (autostart != TRISTATE_EITHER)
+                ret->autostart = autostart == TRISTATE_YES ? AUTOSTART_AUTO : AUTOSTART_MANUAL;
+
+        *ret_json = json;
+        if (json)
+                return modification_is_empty(ret)
+                                ? parse_json(json, d, error)
+                                : refuse_option(error, "json",
+                                                  "it replaces everything, so no other change can go with it");
+        return modification_is_empty(ret) ? refuse_option(error, "changes", "nothing is to be changed") : 0;
+}
+
+int method_modify(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        _cleanup_(definition_done) Definition d = {}, picked = {};
+        _cleanup_(modification_done) Modification changes = {};
+        _cleanup_(failure_done) Failure f = FAILURE_INIT;
+        bool defined = true, force = false;
+        const Option options[] = {
+                { "defined", OPTION_BOOL, &defined },
+                { "force", OPTION_BOOL, &force },
+                {},
+        };
+        const char *json;
+        Bus *b = userdata;
+        int r;
+
+        r = read_device(m, READ_UUID | READ_PARENT, &d, error);
+        if (r < 0)
+                return r;
+        r = read_changes(m, &d, &changes, &json, error);
+        if (r < 0)
+                return r;
+        r = read_options(m, options, error);
+        if (r < 0)
+                return r;
+        if (!defined)
+                return refuse_option(
+                                error, "defined", "a modification of the definition is all that there is");
+
+        r = manager_pick_definition(b->manager, &d.uuid, strempty(d.parent), false, &picked, &f);
+        if (r >= 0 && free_and_strdup(&d.parent, picked.parent) < 0)
+                return -ENOMEM;
+        /* The rules of polkit are about what the device is; and about what it becomes, if it becomes another.
+         */
+        if (!json && free_and_strdup(&d.type, changes.type ?: picked.type) < 0)
+                return -ENOMEM;
+        r = authorize(b, m, MDEVD_ACTION_DEFINE, &d, false, &f, error);
+        if (r <= 0)
+                return r < 0 ? r : 1;
+
+        r = manager_modify(b->manager, &d, &changes, json, &f, reply_nothing, sd_bus_message_ref(m));
+        return begun(r, &f, reply_nothing, &d.uuid, m, error);
+}
+
+int method_undefine(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        _cleanup_(definition_done) Definition d = {};
+        _cleanup_(failure_done) Failure f = FAILURE_INIT;
+        bool force = false;
+        const Option options[] = { { "force", OPTION_BOOL, &force }, {} };
+        Bus *b = userdata;
+        int r;
+
+        r = read_device(m, READ_UUID | READ_PARENT, &d, error);
+        if (r < 0)
+                return r;
+        r = read_options(m, options, error);
+        if (r < 0)
+                return r;
+
+        r = authorize(b, m, MDEVD_ACTION_DEFINE, &d, false, &f, error);
+        if (r <= 0)
+                return r < 0 ? r : 1;
+
+        r = manager_undefine(b->manager, &d.uuid, isempty(d.parent) ? NULL : d.parent, &f, reply_nothing,
+                        sd_bus_message_ref(m));
+        return begun(r, &f, reply_nothing, &d.uuid, m, error);
+}
+
+/* Devices */
+
+int method_start(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        _cleanup_(definition_done) Definition asked = {}, picked = {};
+        _cleanup_(failure_done) Failure f = FAILURE_INIT;
+        CreateOptions create = {};
+        bool any = false, force = false;
+        const Option options[] = {
+                { "any", OPTION_BOOL, &any },
+                { "exist-ok", OPTION_BOOL, &create.exist_ok },
+                { "force", OPTION_BOOL, &force },
+                {},
+        };
+        Bus *b = userdata;
+        int r;
+
+        r = read_device(m, READ_UUID | READ_PARENT, &asked, error);
+        if (r < 0)
+                return r;
+        r = read_options(m, options, error);
+        if (r < 0)
+                return r;
+
+        r = manager_pick_definition(b->manager, &asked.uuid, strempty(asked.parent), any, &picked, &f);
+        r = authorize(b, m, MDEVD_ACTION_START_STOP, r < 0 ? &asked : &picked, false, &f, error);
+        if (r <= 0)
+                return r < 0 ? r : 1;
+
+        r = manager_create(b->manager, &picked, &create, &f, reply_device, sd_bus_message_ref(m));
+        return begun(r, &f, reply_device, &picked.uuid, m, error);
+}
+
+static int create(Bus *b, sd_bus_message *m, Definition *d, bool new_uuid, const char *json,
+                sd_bus_error *error) {
+        _cleanup_(failure_done) Failure f = FAILURE_INIT;
+        CreateOptions create = { .text = json };
+        bool autostart = d->autostart, force = false;
+        const Option options[] = {
+                { "define", OPTION_BOOL, &create.define },
+                { "autostart", OPTION_BOOL, &autostart },
+                { "alternate", OPTION_BOOL, &create.alternate },
+                { "exist-ok", OPTION_BOOL, &create.exist_ok },
+                { "force", OPTION_BOOL, &force },
+                {},
+        };
+        int r;
+
+        r = read_options(m, options, error);
+        if (r < 0)
+                return r;
+        if (autostart && !json && !create.define)
+                return refuse_option(error, "autostart", "it needs the option \"define\"");
+        d->autostart = autostart;
+
+        if (!create.exist_ok || !manager_is_active(b->manager, d))
+                (void) manager_complete_creation(b->manager, d, &f);
+        r = authorize(b, m, MDEVD_ACTION_START_STOP, d, new_uuid, &f, error);
+        if (r <= 0)
+                return r < 0 ? r : 1;
+        /* Both rights are needed, and both questions are about the same. */
+        if (create.define) {
+                r = authorize(b, m, MDEVD_ACTION_DEFINE, d, new_uuid, &f, error);
+                if (r <= 0)
+                        return r < 0 ? r : 1;
+        }
+
+        r = manager_create(b->manager, d, &create, &f, reply_uuid_and_device, sd_bus_message_ref(m));
+        return begun(r, &f, reply_uuid_and_device, &d->uuid, m, error);
+}
+
+int method_create(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        _cleanup_(definition_done) Definition d = {};
+        int is_new;
+
+        is_new = read_device(m, READ_UUID_OR_NEW | READ_PARENT | READ_TYPE | READ_ATTRIBUTES, &d, error);
+        return is_new < 0 ? is_new : create(userdata, m, &d, is_new, NULL, error);
+}
+
+int method_create_from_json(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        _cleanup_(definition_done) Definition d = {};
+        const char *json;
+        int is_new, r;
+
+        is_new = read_device(m, READ_UUID_OR_NEW | READ_PARENT, &d, error);
+        if (is_new < 0)
+                return is_new;
+        r = read_json(m, &d, &json, error);
+        return r < 0 ? r : create(userdata, m, &d, is_new, json, error);
+}
+
+int method_stop(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        _cleanup_(definition_done) Definition d = {};
+        _cleanup_(failure_done) Failure f = FAILURE_INIT;
+        StopOptions stop = { .timeout_usec = UINT64_MAX };
+        bool force = false;
+        const Option options[] = {
+                { "timeout-usec", OPTION_U64, &stop.timeout_usec },
+                { "wait-for-release", OPTION_BOOL, &stop.wait_for_release },
+                { "force", OPTION_BOOL, &force },
+                {},
+        };
+        const Device *device;
+        Bus *b = userdata;
+        int r;
+
+        r = read_device(m, READ_UUID, &d, error);
+        if (r < 0)
+                return r;
+        r = read_options(m, options, error);
+        if (r < 0)
+                return r;
+
+        device = registry_find(manager_registry(b->manager), &d.uuid);
+        if (device && device->parent &&
+                        (free_and_strdup(&d.parent, device->parent->name) < 0 ||
+                                        free_and_strdup(&d.type, device->type) < 0))
+                return -ENOMEM;
+        r = authorize(b, m, MDEVD_ACTION_START_STOP, &d, false, &f, error);
+        if (r <= 0)
+                return r < 0 ? r : 1;
+
+        r = manager_stop(b->manager, &d.uuid, d.parent, &stop, &f, reply_nothing, sd_bus_message_ref(m));
+        return begun(r, &f, reply_nothing, &d.uuid, m, error);
+}
+
+static int append_failures(sd_bus_message *reply, const StartFailure *failures, size_t n) {
+        int r;
+
+        r = sd_bus_message_open_container(reply, 'a', "(ss)");
+        for (size_t i = 0; i < n && r >= 0; i++) {
+                _cleanup_(freep) char *sentence = error_sentence(&failures[i].failure);
+
+                r = sentence ? sd_bus_message_append(reply, "(ss)", UUID_TEXT(&failures[i].uuid), sentence)
+                             : -ENOMEM;
+        }
+        return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
+static void reply_failures(const StartFailure *failures, size_t n, void *userdata) {
+        _cleanup_(message_unrefp) sd_bus_message *call = userdata, *reply = NULL;
+        int r;
+
+        r = sd_bus_message_new_method_return(call, &reply);
+        if (r >= 0)
+                r = append_failures(reply, failures, n);
+        if (r >= 0)
+                r = sd_bus_send(NULL, reply, NULL);
+        if (r < 0)
+                (void) sd_bus_reply_method_errno(call, r, NULL);
+}
+
+int method_start_parent(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        _cleanup_(failure_done) Failure f = FAILURE_INIT;
+        const char *parent;
+        Bus *b = userdata;
+        int r;
+
+        r = read_parent(m, false, &parent, error);
+        if (r < 0)
+                return r;
+        r = auth_check(b->auth, m, MDEVD_ACTION_START_STOP, "", parent, "", error);
+        if (r <= 0)
+                return r < 0 ? r : 1;
+
+        r = manager_start_parent(b->manager, parent, &f, reply_failures, sd_bus_message_ref(m));
+        if (r < 0) {
+                (void) sd_bus_message_unref(m);
+                return error_set(error, &f);
+        }
+        return 1;
+}
+
+int method_rescan(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        _cleanup_(failure_done) Failure f = FAILURE_INIT;
+        static const Uuid none;
+        Bus *b = userdata;
+        int r;
+
+        r = auth_check(b->auth, m, MDEVD_ACTION_RESCAN, "", "", "", error);
+        if (r <= 0)
+                return r < 0 ? r : 1;
+
+        r = manager_rescan(b->manager, &f, reply_nothing, sd_bus_message_ref(m));
+        return begun(r, &f, reply_nothing, &none, m, error);
+}

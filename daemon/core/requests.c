@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* What a request means that leaves something to be found out: which parent, which type, which definition.
+ * Reading only; what follows is verbs.c's. */
+
+#include <stdio.h>
+
+#include "core/manager-private.h"
+#include "host/codec.h"
+
+static int no_memory(Failure *f) {
+        return failure_set(f, FAILURE_NO_MEMORY, 0, NULL, NULL);
+}
+
+int manager_complete_definition(Manager *m, Definition *d, Failure *f) {
+        const Device *device = registry_find(m->registry, &d->uuid);
+
+        if (!isempty(d->parent) && !isempty(d->type))
+                return 0;
+
+        (void) failure_set_device(f, &d->uuid, d->parent, d->type);
+        if (!device || !device_is_active(device) || !isempty(d->type))
+                return failure_set(
+                                f, FAILURE_UNDERSPECIFIED, 0, isempty(d->parent) ? "parent" : "type", NULL);
+        if (!isempty(d->parent) && !streq(d->parent, device->parent->name))
+                return failure_set(f, FAILURE_UNDERSPECIFIED, 0, "type", NULL);
+        if (free_and_strdup(&d->parent, device->parent->name) < 0 ||
+                        free_and_strdup(&d->type, device->type) < 0)
+                return no_memory(f);
+        return 0;
+}
+
+static uint32_t available_instances(const Parent *p, const char *type) {
+        for (size_t i = 0; i < p->types.n; i++)
+                if (streq(p->types.types[i].name, type))
+                        return p->types.types[i].available_instances;
+
+        return 0;
+}
+
+int manager_complete_creation(Manager *m, Definition *d, Failure *f) {
+        _cleanup_(freep) Parent **parents = NULL;
+        const Parent *best = NULL;
+        size_t n;
+
+        (void) failure_set_device(f, &d->uuid, d->parent, d->type);
+        if (isempty(d->type))
+                return failure_set(f, FAILURE_UNDERSPECIFIED, 0, "type", NULL);
+        if (!isempty(d->parent))
+                return 0;
+
+        if (registry_list_parents(m->registry, &parents, &n) < 0)
+                return no_memory(f);
+        for (size_t i = 0; i < n; i++)
+                if (available_instances(parents[i], d->type) >
+                                (best ? available_instances(best, d->type) : 0))
+                        best = parents[i];
+        if (!best)
+                return failure_set(f, FAILURE_NO_CAPACITY, 0, NULL, NULL);
+
+        return free_and_strdup(&d->parent, best->name) < 0 ? no_memory(f) : 0;
+}
+
+/* "P and Q", for a person. */
+static char *list_parents(const Device *d) {
+        _cleanup_(freep) char *list = strdup(d->definitions[0].parent);
+
+        for (uint32_t i = 1; list && i < d->n_definitions; i++) {
+                char *longer = NULL;
+
+                if (asprintf(&longer, "%s%s%s", list, i + 1 < d->n_definitions ? ", " : " and ",
+                                    d->definitions[i].parent) < 0)
+                        return NULL;
+                free(list);
+                list = longer;
+        }
+
+        return TAKE_PTR(list);
+}
+
+static const Definition *first_with_parent(const Manager *m, const Device *d) {
+        for (uint32_t i = 0; i < d->n_definitions; i++) {
+                const Parent *p = registry_find_parent(m->registry, d->definitions[i].parent);
+
+                if (p && p->present)
+                        return &d->definitions[i];
+        }
+
+        return &d->definitions[0];
+}
+
+int manager_pick_definition(
+                Manager *m, const Uuid *uuid, const char *parent, bool any, Definition *ret, Failure *f) {
+        const Device *d = registry_find(m->registry, uuid);
+        const Definition *picked;
+
+        (void) failure_set_device(f, uuid, parent, NULL);
+        if (!d || !device_is_visible(d))
+                return failure_set(f, FAILURE_NO_SUCH_DEVICE, 0, NULL, NULL);
+
+        picked = device_find_definition(d, isempty(parent) ? NULL : parent);
+        if (!picked)
+                return failure_set(f, FAILURE_NO_SUCH_DEFINITION, 0, NULL, NULL);
+        if (isempty(parent) && d->n_definitions > 1) {
+                _cleanup_(freep) char *parents = list_parents(d);
+
+                if (!any)
+                        return failure_set(f, FAILURE_AMBIGUOUS, 0, NULL, parents);
+                picked = first_with_parent(m, d);
+        }
+
+        return definition_copy(picked, ret) < 0 ? no_memory(f) : 0;
+}
+
+bool manager_is_active(Manager *m, Definition *d) {
+        const Device *device = registry_find(m->registry, &d->uuid);
+
+        return device && device_is_active(device) &&
+                        (isempty(d->parent) || streq(d->parent, device->parent->name)) &&
+                        streq_ptr(d->type, device->type) &&
+                        free_and_strdup(&d->parent, device->parent->name) >= 0;
+}
+
+int manager_parse_definition(const char *json, Definition *d, Failure *f) {
+        _cleanup_(definition_done) Definition parsed = {};
+        _cleanup_(freep) char *reason = NULL;
+        int r;
+
+        (void) failure_set_device(f, NULL, d->parent, NULL);
+        r = codec_parse(json, strlen(json), &d->uuid, strempty(d->parent), &parsed, &reason);
+        if (r == -EBADMSG)
+                return failure_set(f, FAILURE_INVALID_DEFINITION, 0, NULL, reason);
+        if (r < 0)
+                return no_memory(f);
+
+        definition_done(d);
+        *d = parsed;
+        parsed = (Definition){};
+        return 0;
+}
