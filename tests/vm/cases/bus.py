@@ -172,6 +172,22 @@ class Mdevd(Connection):
     def stop(self, uuid, **options):
         self.begin_stop(uuid, **options).result()
 
+    def begin_modify(self, uuid, parent="", **changes):
+        return self.begin_manager("Modify", "ssa{sv}a{sv}", uuid, name_of(parent), variants(changes), {})
+
+    def modify(self, uuid, parent="", **changes):
+        self.begin_modify(uuid, parent, **changes).result()
+
+    def begin_define_from_json(self, parent, json, uuid="", **options):
+        return self.begin_manager("DefineFromJSON", "sssa{sv}", uuid, name_of(parent), json, variants(options))
+
+    def begin_create_from_json(self, parent, json, uuid="", **options):
+        return self.begin_manager("CreateFromJSON", "sssa{sv}", uuid, name_of(parent), json, variants(options))
+
+    def start_parent(self, parent):
+        """What could not be started: a dictionary of UUIDs and sentences."""
+        return dict(self.begin_manager("StartParent", "s", name_of(parent)).result())
+
     def rescan(self):
         self.begin_manager("Rescan").result()
 
