@@ -3,6 +3,7 @@
 /* mdevd: arguments, signals, and the order of life. Readiness is told, and the name taken, when everything
  * that is there has been taken in, so that nobody gets an answer from half a picture. */
 
+#include <fcntl.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
@@ -12,6 +13,7 @@
 #include "base/log.h"
 #include "bus/bus.h"
 #include "core/manager.h"
+#include "host/config.h"
 
 typedef struct Daemon {
         sd_event *event;
@@ -112,6 +114,37 @@ static int on_hangup(
         return 0;
 }
 
+static void on_config_problem(const char *path, unsigned line, const char *problem, void *userdata _unused_) {
+        if (line > 0)
+                log_warning("/%s:%u: %s, ignoring.", path, line, problem);
+        else
+                log_warning("/%s cannot be read, ignoring: %s", path, problem);
+}
+
+static int load_config(Daemon *d, BusLimits *ret) {
+        const char *root = d->options.root ?: "/";
+        _cleanup_(closep) int root_fd = -EBADF;
+        Config config = CONFIG_DEFAULT;
+
+        root_fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (root_fd < 0)
+                return log_error_errno(errno, "Cannot open the root directory %s: %s", root, strerror(errno));
+        if (config_load(root_fd, &config, on_config_problem, NULL) < 0)
+                return log_error_errno(ENOMEM, "Not enough memory for the configuration.");
+
+        d->options.limits = (ManagerLimits){
+                .devices_max = config.devices_max,
+                .running_max = config.operations_max,
+                .queued_max = config.operations_queued_max,
+        };
+        *ret = (BusLimits){
+                .calls_per_client_max = config.calls_per_client_max,
+                .authorizations_max = config.authorizations_max,
+                .authorizations_per_client_max = config.authorizations_per_client_max,
+        };
+        return 0;
+}
+
 static int block_signals(void) {
         sigset_t set;
 
@@ -137,8 +170,12 @@ static int add_signals(Daemon *d) {
 }
 
 static int run(Daemon *d) {
+        BusLimits limits;
         int r;
 
+        r = load_config(d, &limits);
+        if (r < 0)
+                return r;
         r = block_signals();
         if (r < 0)
                 return log_error_errno(r, "Cannot block signals: %s", strerror(-r));
@@ -153,7 +190,7 @@ static int run(Daemon *d) {
         r = manager_new(&d->manager, d->event, &d->options);
         if (r < 0)
                 return r;
-        r = bus_new(&d->bus, d->event, d->manager);
+        r = bus_new(&d->bus, d->event, d->manager, &limits);
         if (r < 0)
                 return r;
         r = manager_start(d->manager, on_ready, d);
@@ -167,7 +204,7 @@ static int run(Daemon *d) {
 
 int main(int argc, char *argv[]) {
         _cleanup_(daemon_done) Daemon d = {
-                .options = { .worker_path = MDEVD_WORKER_PATH, .limits = MANAGER_LIMITS_DEFAULT },
+                .options = { .worker_path = MDEVD_WORKER_PATH },
         };
         int r;
 

@@ -17,7 +17,7 @@ LAYERS = {
     "host": {"base", "model"},
     "core": {"base", "model", "host", "core", "api/mdevd-messages.h"},
     "bus": {"base", "model", "bus", "core/manager.h", "api"},
-    "main": {"base", "core/manager.h", "bus/bus.h"},
+    "main": {"base", "core/manager.h", "bus/bus.h", "host/config.h"},
     "worker-main": {"base", "host/effect.h"},
     "tools": {"tools", "api", "base/util.h"},
     "api": set(),

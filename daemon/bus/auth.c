@@ -17,8 +17,6 @@
 #include "bus/auth.h"
 
 #define SENDERS_KEPT 64U
-#define QUERIES_MAX 256U
-#define QUERIES_PER_SENDER_MAX 16U
 
 #define POLKIT_NAME "org.freedesktop.PolicyKit1"
 #define POLKIT_PATH "/org/freedesktop/PolicyKit1/Authority"
@@ -44,7 +42,7 @@ typedef struct Query {
 struct Auth {
         sd_bus *bus;
         Query *queries;
-        unsigned n_queries;
+        unsigned n_queries, queries_max, queries_per_sender_max;
         uint64_t last_id;
 
         /* The senders asked about last; the oldest is overwritten. */
@@ -93,13 +91,15 @@ static Query *query_free(Query *q) {
 
 DEFINE_CLEANUP(Query *, query_free);
 
-int auth_new(Auth **ret, sd_bus *bus) {
+int auth_new(Auth **ret, sd_bus *bus, unsigned queries_max, unsigned queries_per_sender_max) {
         Auth *a = calloc(1, sizeof *a);
 
         if (!a)
                 return -ENOMEM;
 
         a->bus = sd_bus_ref(bus);
+        a->queries_max = queries_max;
+        a->queries_per_sender_max = queries_per_sender_max;
         *ret = a;
         return 0;
 }
@@ -287,7 +287,7 @@ static bool too_many(const Auth *a, const char *sender) {
         for (const Query *q = a->queries; q; q = q->next)
                 n += streq(q->sender, sender);
 
-        return n >= QUERIES_PER_SENDER_MAX || a->n_queries >= QUERIES_MAX;
+        return n >= a->queries_per_sender_max || a->n_queries >= a->queries_max;
 }
 
 static int query_new(Auth *a, sd_bus_message *message, const char *sender, const char *action,
@@ -337,7 +337,7 @@ int auth_check(Auth *a, sd_bus_message *message, const char *action, const char 
         if (too_many(a, sender))
                 return sd_bus_error_setf(error, MDEVD_ERROR_LIMITS_EXCEEDED,
                                 "Too many authorizations pending: the limit is %u for one client and %u for all.",
-                                QUERIES_PER_SENDER_MAX, QUERIES_MAX);
+                                a->queries_per_sender_max, a->queries_max);
 
         r = query_new(a, message, sender, action, uuid, parent, type, &q);
         if (r < 0)

@@ -11,7 +11,7 @@
 
 typedef struct Auth Auth;
 
-int auth_new(Auth **ret, sd_bus *bus);
+int auth_new(Auth **ret, sd_bus *bus, unsigned queries_max, unsigned queries_per_sender_max);
 Auth *auth_free(Auth *a);
 DEFINE_CLEANUP(Auth *, auth_free);
 

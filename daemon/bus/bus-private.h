@@ -6,12 +6,14 @@
 #include "api/mdevd-names.h"
 #include "bus/auth.h"
 #include "bus/bus.h"
+#include "bus/clients.h"
 #include "bus/error.h"
 
 struct Bus {
         Manager *manager;
         sd_bus *bus;
         Auth *auth;
+        Clients *clients;
 };
 
 /* Object paths; owned by the caller, NULL without memory. @parent: a name. */

@@ -109,7 +109,7 @@ static void on_changed(const Change *changes, size_t n, unsigned manager_changes
 
 /* Life */
 
-int bus_new(Bus **ret, sd_event *event, Manager *manager) {
+int bus_new(Bus **ret, sd_event *event, Manager *manager, const BusLimits *limits) {
         _cleanup_(bus_freep) Bus *b = calloc(1, sizeof *b);
         int r;
 
@@ -120,9 +120,11 @@ int bus_new(Bus **ret, sd_event *event, Manager *manager) {
         r = sd_bus_open_system_with_description(&b->bus, "mdevd");
         if (r < 0)
                 return log_error_errno(r, "Cannot connect to the system bus: %s", strerror(-r));
-        r = auth_new(&b->auth, b->bus);
+        r = auth_new(&b->auth, b->bus, limits->authorizations_max, limits->authorizations_per_client_max);
+        if (r >= 0)
+                r = clients_new(&b->clients, limits->calls_per_client_max);
         if (r < 0)
-                return log_error_errno(r, "Cannot prepare for authorizations: %s", strerror(-r));
+                return log_error_errno(r, "Cannot prepare for clients: %s", strerror(-r));
 
         (void) sd_bus_set_exit_on_disconnect(b->bus, true);
         r = sd_bus_add_object_manager(b->bus, NULL, MDEVD_PATH);
@@ -148,6 +150,7 @@ Bus *bus_free(Bus *b) {
                 return NULL;
 
         (void) auth_free(b->auth);
+        (void) clients_free(b->clients);
         if (b->bus)
                 (void) sd_bus_flush_close_unref(b->bus);
         free(b);

@@ -9,10 +9,16 @@
 
 typedef struct Bus Bus;
 
+typedef struct BusLimits {
+        unsigned calls_per_client_max; /* under way */
+        unsigned authorizations_max;   /* questions to polkit, pending */
+        unsigned authorizations_per_client_max;
+} BusLimits;
+
 /* Connects to the system bus (DBUS_SYSTEM_BUS_ADDRESS) and registers the objects; nobody can address them by
  * name yet.
  * @manager: borrowed for life. Logs its own errors. */
-int bus_new(Bus **ret, sd_event *event, Manager *manager);
+int bus_new(Bus **ret, sd_event *event, Manager *manager, const BusLimits *limits);
 Bus *bus_free(Bus *b);
 DEFINE_CLEANUP(Bus *, bus_free);
 

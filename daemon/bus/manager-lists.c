@@ -184,25 +184,6 @@ int method_list_parents(sd_bus_message *m, void *userdata, sd_bus_error *error _
         return sd_bus_send(NULL, reply, NULL);
 }
 
-/* A question about types, while they are being read. */
-typedef struct TypesCall {
-        Bus *bus;
-        sd_bus_message *message;
-        char *parent; /* NULL: all */
-} TypesCall;
-
-static TypesCall *types_call_free(TypesCall *c) {
-        if (!c)
-                return NULL;
-
-        (void) sd_bus_message_unref(c->message);
-        free(c->parent);
-        free(c);
-        return NULL;
-}
-
-DEFINE_CLEANUP(TypesCall *, types_call_free);
-
 static int append_types_of(sd_bus_message *reply, const Parent *p) {
         for (size_t i = 0; i < p->types.n; i++) {
                 const Type *t = &p->types.types[i];
@@ -217,7 +198,7 @@ static int append_types_of(sd_bus_message *reply, const Parent *p) {
         return 0;
 }
 
-static int send_types(const TypesCall *c) {
+static int send_types(const Call *c) {
         _cleanup_(message_unrefp) sd_bus_message *reply = NULL;
         _cleanup_(freep) Parent **parents = NULL;
         size_t n = 0;
@@ -246,11 +227,11 @@ static int send_types(const TypesCall *c) {
 }
 
 static void reply_types(const Failure *f, const Uuid *uuid _unused_, void *userdata) {
-        _cleanup_(types_call_freep) TypesCall *c = userdata;
+        _cleanup_(call_freep) Call *c = userdata;
         int r;
 
         if (f) {
-                reply_failure(c->message, f);
+                call_fail(c, f);
                 return;
         }
         r = send_types(c);
@@ -260,7 +241,7 @@ static void reply_types(const Failure *f, const Uuid *uuid _unused_, void *userd
 
 int method_list_types(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         _cleanup_(failure_done) Failure f = FAILURE_INIT;
-        _cleanup_(types_call_freep) TypesCall *c = NULL;
+        _cleanup_(call_freep) Call *c = NULL;
         Bus *b = userdata;
         const char *name;
         int r;
@@ -268,12 +249,9 @@ int method_list_types(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         r = read_parent(m, true, &name, error);
         if (r < 0)
                 return r;
-
-        c = calloc(1, sizeof *c);
-        if (!c)
-                return -ENOMEM;
-        c->bus = b;
-        c->message = sd_bus_message_ref(m);
+        r = call_new(b, m, &c, error);
+        if (r < 0)
+                return r;
         if (name[0] != '\0' && free_and_strdup(&c->parent, name) < 0)
                 return -ENOMEM;
 

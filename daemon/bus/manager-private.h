@@ -25,4 +25,16 @@ MANAGER_METHOD(method_list_devices);
 MANAGER_METHOD(method_list_parents);
 MANAGER_METHOD(method_list_types);
 
-void reply_failure(sd_bus_message *call, const Failure *f);
+/* A call that is answered later. It counts against its client's limit until then. */
+typedef struct Call {
+        Bus *bus;
+        sd_bus_message *message;
+        char *parent; /* of a question about types; NULL: all */
+} Call;
+
+/* Return: 0; a negative errno, with @error set if the client has too many under way. */
+int call_new(Bus *b, sd_bus_message *message, Call **ret, sd_bus_error *error);
+Call *call_free(Call *c);
+DEFINE_CLEANUP(Call *, call_free);
+
+void call_fail(const Call *c, const Failure *f);

@@ -12,55 +12,82 @@
 
 /* Replies */
 
-void reply_failure(sd_bus_message *call, const Failure *f) {
+int call_new(Bus *b, sd_bus_message *message, Call **ret, sd_bus_error *error) {
+        Call *c;
+        int r;
+
+        r = clients_enter(b->clients, message, error);
+        if (r < 0)
+                return r;
+        c = calloc(1, sizeof *c);
+        if (!c) {
+                clients_leave(b->clients, message);
+                return -ENOMEM;
+        }
+
+        c->bus = b;
+        c->message = sd_bus_message_ref(message);
+        *ret = c;
+        return 0;
+}
+
+Call *call_free(Call *c) {
+        if (!c)
+                return NULL;
+
+        clients_leave(c->bus->clients, c->message);
+        (void) sd_bus_message_unref(c->message);
+        free(c->parent);
+        free(c);
+        return NULL;
+}
+
+void call_fail(const Call *c, const Failure *f) {
         _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
 
         (void) error_set(&error, f);
-        (void) sd_bus_reply_method_error(call, &error);
+        (void) sd_bus_reply_method_error(c->message, &error);
 }
 
 static void reply_nothing(const Failure *f, const Uuid *uuid _unused_, void *userdata) {
-        sd_bus_message *call = userdata;
+        _cleanup_(call_freep) Call *c = userdata;
 
         if (f)
-                reply_failure(call, f);
+                call_fail(c, f);
         else
-                (void) sd_bus_reply_method_return(call, NULL);
-        (void) sd_bus_message_unref(call);
+                (void) sd_bus_reply_method_return(c->message, NULL);
 }
 
 static void reply_device(const Failure *f, const Uuid *uuid, void *userdata) {
         _cleanup_(freep) char *path = device_path(uuid);
-        sd_bus_message *call = userdata;
+        _cleanup_(call_freep) Call *c = userdata;
 
         if (f)
-                reply_failure(call, f);
+                call_fail(c, f);
         else
-                (void) sd_bus_reply_method_return(call, "o", path);
-        (void) sd_bus_message_unref(call);
+                (void) sd_bus_reply_method_return(c->message, "o", path);
 }
 
 static void reply_uuid_and_device(const Failure *f, const Uuid *uuid, void *userdata) {
         _cleanup_(freep) char *path = device_path(uuid);
-        sd_bus_message *call = userdata;
+        _cleanup_(call_freep) Call *c = userdata;
 
         if (f)
-                reply_failure(call, f);
+                call_fail(c, f);
         else
-                (void) sd_bus_reply_method_return(call, "so", UUID_TEXT(uuid), path);
-        (void) sd_bus_message_unref(call);
+                (void) sd_bus_reply_method_return(c->message, "so", UUID_TEXT(uuid), path);
 }
 
 /* What became of a request, once it was authorized: an error at once, a success at once, or a reply later.
- * Takes the reference that a later reply would have dropped. */
-static int begun(int r, const Failure *f, ManagerReply reply, const Uuid *uuid, sd_bus_message *call,
-                sd_bus_error *error) {
+ * Takes @c over. */
+static int begun(
+                int r, const Failure *f, ManagerReply reply, const Uuid *uuid, Call *c, sd_bus_error *error) {
         if (r < 0) {
-                (void) sd_bus_message_unref(call);
+                (void) call_free(c);
                 return error_set(error, f);
         }
         if (r > 0)
-                reply(NULL, uuid, call);
+                reply(NULL, uuid, c);
 
         return 1;
 }
@@ -89,6 +116,7 @@ static int define(Bus *b, sd_bus_message *m, Definition *d, bool new_uuid, const
                 { "force", OPTION_BOOL, &force },
                 {},
         };
+        Call *c;
         int r;
 
         r = read_options(m, options, error);
@@ -101,8 +129,11 @@ static int define(Bus *b, sd_bus_message *m, Definition *d, bool new_uuid, const
         if (r <= 0)
                 return r < 0 ? r : 1;
 
-        r = manager_define(b->manager, d, json, alternate, &f, reply_uuid_and_device, sd_bus_message_ref(m));
-        return begun(r, &f, reply_uuid_and_device, &d->uuid, m, error);
+        r = call_new(b, m, &c, error);
+        if (r < 0)
+                return r;
+        r = manager_define(b->manager, d, json, alternate, &f, reply_uuid_and_device, c);
+        return begun(r, &f, reply_uuid_and_device, &d->uuid, c, error);
 }
 
 int method_define(sd_bus_message *m, void *userdata, sd_bus_error *error) {
@@ -175,6 +206,7 @@ int method_modify(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         };
         const char *json;
         Bus *b = userdata;
+        Call *c;
         int r;
 
         r = read_device(m, READ_UUID | READ_PARENT, &d, error);
@@ -201,8 +233,11 @@ int method_modify(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         if (r <= 0)
                 return r < 0 ? r : 1;
 
-        r = manager_modify(b->manager, &d, &changes, json, &f, reply_nothing, sd_bus_message_ref(m));
-        return begun(r, &f, reply_nothing, &d.uuid, m, error);
+        r = call_new(b, m, &c, error);
+        if (r < 0)
+                return r;
+        r = manager_modify(b->manager, &d, &changes, json, &f, reply_nothing, c);
+        return begun(r, &f, reply_nothing, &d.uuid, c, error);
 }
 
 int method_undefine(sd_bus_message *m, void *userdata, sd_bus_error *error) {
@@ -211,6 +246,7 @@ int method_undefine(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         bool force = false;
         const Option options[] = { { "force", OPTION_BOOL, &force }, {} };
         Bus *b = userdata;
+        Call *c;
         int r;
 
         r = read_device(m, READ_UUID | READ_PARENT, &d, error);
@@ -224,9 +260,11 @@ int method_undefine(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         if (r <= 0)
                 return r < 0 ? r : 1;
 
-        r = manager_undefine(b->manager, &d.uuid, isempty(d.parent) ? NULL : d.parent, &f, reply_nothing,
-                        sd_bus_message_ref(m));
-        return begun(r, &f, reply_nothing, &d.uuid, m, error);
+        r = call_new(b, m, &c, error);
+        if (r < 0)
+                return r;
+        r = manager_undefine(b->manager, &d.uuid, isempty(d.parent) ? NULL : d.parent, &f, reply_nothing, c);
+        return begun(r, &f, reply_nothing, &d.uuid, c, error);
 }
 
 /* Devices */
@@ -243,6 +281,7 @@ int method_start(sd_bus_message *m, void *userdata, sd_bus_error *error) {
                 {},
         };
         Bus *b = userdata;
+        Call *c;
         int r;
 
         r = read_device(m, READ_UUID | READ_PARENT, &asked, error);
@@ -257,8 +296,11 @@ int method_start(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         if (r <= 0)
                 return r < 0 ? r : 1;
 
-        r = manager_create(b->manager, &picked, &create, &f, reply_device, sd_bus_message_ref(m));
-        return begun(r, &f, reply_device, &picked.uuid, m, error);
+        r = call_new(b, m, &c, error);
+        if (r < 0)
+                return r;
+        r = manager_create(b->manager, &picked, &create, &f, reply_device, c);
+        return begun(r, &f, reply_device, &picked.uuid, c, error);
 }
 
 static int create(Bus *b, sd_bus_message *m, Definition *d, bool new_uuid, const char *json,
@@ -274,6 +316,7 @@ static int create(Bus *b, sd_bus_message *m, Definition *d, bool new_uuid, const
                 { "force", OPTION_BOOL, &force },
                 {},
         };
+        Call *c;
         int r;
 
         r = read_options(m, options, error);
@@ -295,8 +338,11 @@ static int create(Bus *b, sd_bus_message *m, Definition *d, bool new_uuid, const
                         return r < 0 ? r : 1;
         }
 
-        r = manager_create(b->manager, d, &create, &f, reply_uuid_and_device, sd_bus_message_ref(m));
-        return begun(r, &f, reply_uuid_and_device, &d->uuid, m, error);
+        r = call_new(b, m, &c, error);
+        if (r < 0)
+                return r;
+        r = manager_create(b->manager, d, &create, &f, reply_uuid_and_device, c);
+        return begun(r, &f, reply_uuid_and_device, &d->uuid, c, error);
 }
 
 int method_create(sd_bus_message *m, void *userdata, sd_bus_error *error) {
@@ -332,6 +378,7 @@ int method_stop(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         };
         const Device *device;
         Bus *b = userdata;
+        Call *c;
         int r;
 
         r = read_device(m, READ_UUID, &d, error);
@@ -350,8 +397,11 @@ int method_stop(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         if (r <= 0)
                 return r < 0 ? r : 1;
 
-        r = manager_stop(b->manager, &d.uuid, d.parent, &stop, &f, reply_nothing, sd_bus_message_ref(m));
-        return begun(r, &f, reply_nothing, &d.uuid, m, error);
+        r = call_new(b, m, &c, error);
+        if (r < 0)
+                return r;
+        r = manager_stop(b->manager, &d.uuid, d.parent, &stop, &f, reply_nothing, c);
+        return begun(r, &f, reply_nothing, &d.uuid, c, error);
 }
 
 static int append_failures(sd_bus_message *reply, const StartFailure *failures, size_t n) {
@@ -368,22 +418,24 @@ static int append_failures(sd_bus_message *reply, const StartFailure *failures, 
 }
 
 static void reply_failures(const StartFailure *failures, size_t n, void *userdata) {
-        _cleanup_(message_unrefp) sd_bus_message *call = userdata, *reply = NULL;
+        _cleanup_(message_unrefp) sd_bus_message *reply = NULL;
+        _cleanup_(call_freep) Call *c = userdata;
         int r;
 
-        r = sd_bus_message_new_method_return(call, &reply);
+        r = sd_bus_message_new_method_return(c->message, &reply);
         if (r >= 0)
                 r = append_failures(reply, failures, n);
         if (r >= 0)
                 r = sd_bus_send(NULL, reply, NULL);
         if (r < 0)
-                (void) sd_bus_reply_method_errno(call, r, NULL);
+                (void) sd_bus_reply_method_errno(c->message, r, NULL);
 }
 
 int method_start_parent(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         _cleanup_(failure_done) Failure f = FAILURE_INIT;
         const char *parent;
         Bus *b = userdata;
+        Call *c;
         int r;
 
         r = read_parent(m, false, &parent, error);
@@ -393,9 +445,12 @@ int method_start_parent(sd_bus_message *m, void *userdata, sd_bus_error *error) 
         if (r <= 0)
                 return r < 0 ? r : 1;
 
-        r = manager_start_parent(b->manager, parent, &f, reply_failures, sd_bus_message_ref(m));
+        r = call_new(b, m, &c, error);
+        if (r < 0)
+                return r;
+        r = manager_start_parent(b->manager, parent, &f, reply_failures, c);
         if (r < 0) {
-                (void) sd_bus_message_unref(m);
+                (void) call_free(c);
                 return error_set(error, &f);
         }
         return 1;
@@ -405,12 +460,16 @@ int method_rescan(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         _cleanup_(failure_done) Failure f = FAILURE_INIT;
         static const Uuid none;
         Bus *b = userdata;
+        Call *c;
         int r;
 
         r = auth_check(b->auth, m, MDEVD_ACTION_RESCAN, "", "", "", error);
         if (r <= 0)
                 return r < 0 ? r : 1;
 
-        r = manager_rescan(b->manager, &f, reply_nothing, sd_bus_message_ref(m));
-        return begun(r, &f, reply_nothing, &none, m, error);
+        r = call_new(b, m, &c, error);
+        if (r < 0)
+                return r;
+        r = manager_rescan(b->manager, &f, reply_nothing, c);
+        return begun(r, &f, reply_nothing, &none, c, error);
 }

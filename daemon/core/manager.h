@@ -21,10 +21,6 @@ typedef struct ManagerLimits {
         unsigned queued_max;  /* operations waiting for one of those */
 } ManagerLimits;
 
-/* A definition with two attributes takes some 400 bytes; a worker process some 500 KiB. */
-#define MANAGER_LIMITS_DEFAULT \
-        ((ManagerLimits){ .devices_max = 131072, .running_max = 64, .queued_max = 4096 })
-
 typedef struct InvalidDefinition {
         char *path;
         char *reason;

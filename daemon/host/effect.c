@@ -250,9 +250,7 @@ static void perform_create(Effect *e) {
 
         add_kernel_line(e);
         e->result.created = r >= 0 || f->rollback_error > 0;
-        /* Somebody else, or the driver, may have taken it away again at once. */
-        if (report_sighting(e, have_path ? last : NULL) == PRESENCE_ABSENT && r >= 0)
-                (void) failure_set(f, FAILURE_KERNEL, ENODEV, "keep", NULL);
+        (void) report_sighting(e, have_path ? last : NULL);
         if (e->request->define)
                 report_definition(e, d->parent);
 }
