@@ -44,62 +44,10 @@ static int bad_at(char **ret_reason, const char *text, size_t offset, const char
         return bad(ret_reason, "line %zu, column %zu: %s", line, column, what);
 }
 
-/* Walking through a text that json-c has found to be JSON, for what its objects do not tell */
-
-static const char *skip_space(const char *p) {
-        return p + strspn(p, " \t\r\n\v\f");
-}
-
-static const char *skip_string(const char *p) {
-        for (p++; *p != '"'; p++)
-                p += *p == '\\';
-
-        return p + 1;
-}
-
-static const char *skip_value(const char *p) {
-        unsigned depth = 0;
-
-        while (depth > 0 || (*p != ',' && *p != '}')) {
-                if (*p == '"') {
-                        p = skip_string(p);
-                        continue;
-                }
-                depth += *p == '{' || *p == '[';
-                depth -= *p == '}' || *p == ']';
-                p++;
-        }
-
-        return p;
-}
-
-static bool has_escaped_nul(const char *p, const char *end) {
-        for (; p < end; p++)
-                if (*p == '\\' && strncmp(++p, "u0000", 5) == 0)
-                        return true;
-
-        return false;
-}
-
-/* A key with a NUL within: json-c cuts it there, and would show it as another key. */
-static const char *find_cut_key(const char *text, const char *end) {
-        for (const char *p = text, *key; p < end; p++) {
-                if (*p != '"')
-                        continue;
-                key = p;
-                p = skip_string(key) - 1;
-                if (has_escaped_nul(key, p) && *skip_space(p + 1) == ':')
-                        return key;
-        }
-
-        return NULL;
-}
-
 static int parse_json(const char *text, size_t size, json_object **ret, char **ret_reason) {
         _cleanup_(json_tokener_freep) json_tokener *tokener = json_tokener_new_ex(DEFINITION_DEPTH_MAX);
         _cleanup_(json_object_putp) json_object *object = NULL;
         enum json_tokener_error error;
-        const char *key;
 
         if (!tokener)
                 return -ENOMEM;
@@ -120,9 +68,6 @@ static int parse_json(const char *text, size_t size, json_object **ret, char **r
                 return bad_at(ret_reason, text, json_tokener_get_parse_end(tokener), "unexpected character");
         if (!json_object_is_type(object, json_type_object))
                 return bad(ret_reason, "line 1, column 1: not a JSON object");
-        key = find_cut_key(text, text + size);
-        if (key)
-                return bad_at(ret_reason, text, (size_t) (key - text), "a name with a NUL in it");
 
         *ret = TAKE_PTR(object);
         return 0;
@@ -252,32 +197,24 @@ static void write_attributes(FILE *f, const Attributes *attributes) {
         fputs("\n  ]", f);
 }
 
-/* @key, @size: with its quotes and escapes. */
-static bool key_is_known(const char *key, size_t size) {
-        _cleanup_(json_tokener_freep) json_tokener *tokener = json_tokener_new();
-        _cleanup_(json_object_putp) json_object *object =
-                        tokener ? json_tokener_parse_ex(tokener, key, (int) size) : NULL;
-
+static bool key_is_known(const char *key) {
         for (size_t i = 0; i < ELEMENTSOF(known_keys); i++)
-                if (streq_ptr(json_object_get_string(object), known_keys[i]))
+                if (streq(key, known_keys[i]))
                         return true;
 
         return false;
 }
 
-/* Byte for byte: json-c's objects have lost what does not fit them, such as an integer of more than 64 bits.
- * @p: an object. */
-static void write_unknown_keys(FILE *f, const char *p) {
-        for (p = skip_space(p); *p != '}' && *(p = skip_space(p + 1)) != '}';) {
-                const char *key = p, *key_end = skip_string(key),
-                           *value = skip_space(skip_space(key_end) + 1), *value_end;
+static void write_unknown_keys(FILE *f, json_object *original) {
+        json_object_object_foreach(original, key, value) {
+                if (key_is_known(key))
+                        continue;
 
-                p = value_end = skip_value(value);
-                while (strchr(" \t\r\n\v\f", value_end[-1]))
-                        value_end--;
-                if (!key_is_known(key, (size_t) (key_end - key)))
-                        fprintf(f, ",\n  %.*s: %.*s", (int) (key_end - key), key, (int) (value_end - value),
-                                        value);
+                fputs(",\n  ", f);
+                write_string(f, key);
+                fprintf(f, ": %s",
+                                json_object_to_json_string_ext(value,
+                                                JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
         }
 }
 
@@ -305,7 +242,7 @@ int codec_format(const Definition *d, const char *original, size_t original_size
         fprintf(f, ",\n  \"start\": \"%s\",\n  \"attrs\": ", d->autostart ? "auto" : "manual");
         write_attributes(f, &d->attributes);
         if (old)
-                write_unknown_keys(f, original);
+                write_unknown_keys(f, old);
         fputs("\n}", f);
         if (fclose(f) != 0)
                 return -ENOMEM;

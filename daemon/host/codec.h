@@ -27,8 +27,8 @@ int codec_parse(const char *text, size_t size, const Uuid *uuid, const char *par
 
 /**
  * codec_format() - write the text of a definition
- * @original: the text that is replaced, whose unknown keys are kept as they are behind the known ones; NULL
- * if there is none. One that does not parse has no keys to keep.
+ * @original: the text that is replaced, whose unknown keys are kept behind the known ones (in json-c's
+ * precision: integers beyond 64 bits are not); NULL if there is none. One that does not parse has no keys.
  * @ret:      the text, NUL-terminated, owned by the caller; no newline at its end, as mdevctl writes it
  *
  * Return: 0; -EFBIG if what is kept makes it larger than can be read; -ENOMEM.

@@ -183,7 +183,10 @@ int worker_receive(Worker *w, Frame *ret) {
                 ssize_t n;
                 int r;
 
-                r = frame_decode(w->in.data + w->in_used, w->in.size - w->in_used, ret, &used);
+                /* Before anything came there is no block to point into. */
+                r = w->in_used < w->in.size
+                                ? frame_decode(w->in.data + w->in_used, w->in.size - w->in_used, ret, &used)
+                                : 0;
                 if (r < 0)
                         return r;
                 if (r > 0) {

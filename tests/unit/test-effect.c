@@ -1,0 +1,893 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Effects on a tree whose create and remove do what the kernel's do. What was told is kept as text, a line a
+ * frame: "sighting present 0000:3b:00.0 t", "definition <parent> <type>", "result <kind> <errno>", and so on.
+ */
+
+#include "kernel.h"
+
+#include <sys/file.h>
+#include <sys/wait.h>
+
+#include "host/effect.h"
+#include "model/name.h"
+
+#define P1 "0000:3b:00.0"
+#define P2 "0000:3b:00.4"
+#define TYPE "t-1"
+#define DEVICE DEVICES P1 "/" UUID_A
+#define TOP "etc/mdevctl.d/"
+#define FILE_A TOP P1 "/" UUID_A
+
+#define EMPTY "{\n  \"mdev_type\": \"" TYPE "\",\n  \"start\": \"manual\",\n  \"attrs\": []\n}"
+
+static struct {
+        char text[16384];
+        Failure failure; /* of the result */
+        bool created;
+        unsigned n_results;
+        int error; /* what emit returns for facts */
+} told;
+
+static const char *const presences[_PRESENCE_MAX] = { "absent", "arriving", "present", "leaving", "orphan",
+        "unknown" };
+
+static void tell(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+static void tell(const char *format, ...) {
+        size_t n = strlen(told.text);
+        va_list ap;
+
+        va_start(ap, format);
+        assert_true(vsnprintf(told.text + n, sizeof told.text - n, format, ap) <
+                        (int) (sizeof told.text - n));
+        va_end(ap);
+}
+
+static int on_emit(const Frame *frame, void *userdata) {
+        const Definition *d = &frame->definition;
+        _cleanup_(buffer_done) Buffer b = {};
+
+        assert_ptr_equal(userdata, &told);
+        assert_true(frame->op == 4711);
+        assert_int_equal(frame_encode(frame, &b), 0); /* it can go on its way */
+        switch (frame->kind) {
+        case FRAME_SIGHTING:
+                tell("sighting %s %s %s\n", presences[frame->sighting.presence],
+                                strempty(frame->sighting.parent), strempty(frame->sighting.type));
+                break;
+        case FRAME_DEFINITION:
+                tell("definition %.2s %s %s\n", UUID_TEXT(&d->uuid), d->parent,
+                                frame->exists ? d->type : "(none)");
+                break;
+        case FRAME_INVALID:
+                tell("invalid %s: %s\n", frame->path, frame->reason);
+                break;
+        case FRAME_TYPES:
+                tell("types %s", frame->parent);
+                for (size_t i = 0; i < frame->types.n; i++)
+                        tell(" %s=%u", frame->types.types[i].name, frame->types.types[i].available_instances);
+                tell("\n");
+                break;
+        case FRAME_RESULT:
+                tell("result\n");
+                told.n_results++;
+                told.created = frame->created;
+                failure_done(&told.failure);
+                told.failure = frame->failure;
+                told.failure.parent = told.failure.type = told.failure.subject = told.failure.detail = NULL;
+                assert_int_equal(free_and_strdup(&told.failure.parent, frame->failure.parent), 0);
+                assert_int_equal(free_and_strdup(&told.failure.type, frame->failure.type), 0);
+                assert_int_equal(free_and_strdup(&told.failure.subject, frame->failure.subject), 0);
+                assert_int_equal(free_and_strdup(&told.failure.detail, frame->failure.detail), 0);
+                break;
+        case _FRAME_KIND_MAX:
+                fail();
+        }
+
+        /* Nobody may be listening any more. */
+        return told.error;
+}
+
+static int setup(void **state) {
+        memset(&told, 0, sizeof told);
+        told.failure = FAILURE_INIT;
+        assert_int_equal(kernel_setup(state), 0);
+        host_parent(P1);
+        host_type(P1, TYPE, "4\n");
+        return 0;
+}
+
+static int teardown(void **state) {
+        failure_done(&told.failure);
+        return tree_teardown(state);
+}
+
+/* A request of the device UUID_A on P1; @attributes: name, value, …, NULL. */
+static Request request_for(RequestKind kind, const char *const *attributes) {
+        Request r = { .kind = kind, .op = 4711, .definition = { .uuid = uuid_of(UUID_A) } };
+
+        r.definition.parent = strdup(P1);
+        r.definition.type = strdup(TYPE);
+        assert_non_null(r.definition.parent);
+        assert_non_null(r.definition.type);
+        for (; attributes && *attributes; attributes += 2)
+                assert_int_equal(
+                                attributes_append(&r.definition.attributes, attributes[0], attributes[1]), 0);
+        return r;
+}
+
+static void set_parents(Request *r, const char *const *parents) {
+        size_t n = 0;
+
+        while (parents[n])
+                n++;
+        r->parents = calloc(n + 1, sizeof *r->parents);
+        assert_non_null(r->parents);
+        for (size_t i = 0; i < n; i++)
+                r->parents[i] = strdup(parents[i]);
+}
+
+#define LIST(...) ((const char *const[]){ __VA_ARGS__ __VA_OPT__(, ) NULL })
+
+/* Performs, frees the request, and compares what was told. */
+static void perform(Request *r, int lock_fd, const char *expected) {
+        told.text[0] = '\0';
+        told.n_results = 0;
+        effect_perform(tree_fd, r, lock_fd, on_emit, &told);
+        request_done(r);
+        assert_string_equal(told.text, expected);
+        assert_int_equal(told.n_results, 1);
+}
+
+static void assert_result(FailureKind kind, int error, bool created) {
+        assert_int_equal(told.failure.kind, kind);
+        assert_int_equal(told.failure.error, error);
+        assert_int_equal(told.created, created);
+        assert_int_equal(told.failure.rollback_error, 0);
+        if (kind != FAILURE_NONE) {
+                assert_true(told.failure.has_uuid);
+                assert_string_equal(UUID_TEXT(&told.failure.uuid), UUID_A);
+                assert_streq_ptr(told.failure.parent, P1);
+        }
+}
+
+/* Creating */
+
+static void test_create(void **state) {
+        Request r;
+
+        (void) state;
+
+        skip_without_openat2();
+        r = request_for(REQUEST_CREATE, LIST("b", "1", "a", "2", "b", "3"));
+        kernel.attributes[0] = "a";
+        kernel.attributes[1] = "b";
+        perform(&r, -EBADF, "sighting present " P1 " " TYPE "\nresult\ntypes " P1 " " TYPE "=4\n");
+        assert_result(FAILURE_NONE, 0, true);
+        assert_string_equal(kernel.log,
+                        "create " P1 " " TYPE " " UUID_A ";attribute b=1;attribute a=2;attribute b=3;");
+        assert_false(tree_has("etc"));
+}
+
+static void test_create_refused(void **state) {
+        Request r = request_for(REQUEST_CREATE, LIST("a", "1"));
+
+        (void) state;
+
+        kernel.create_error = EBUSY;
+        perform(&r, -EBADF, "sighting absent  \nresult\ntypes " P1 " " TYPE "=4\n");
+        assert_result(FAILURE_KERNEL, EBUSY, false);
+        assert_string_equal(told.failure.subject, "create");
+        assert_string_equal(told.failure.type, TYPE);
+        assert_string_equal(kernel.log, "create " P1 " " TYPE " " UUID_A ";"); /* and nothing is removed */
+}
+
+/* The driver says no, but there it is: what is seen is told, and not touched. */
+static void test_create_refused_but_there(void **state) {
+        Request r = request_for(REQUEST_CREATE, NULL);
+
+        (void) state;
+
+        kernel.create_error = EINTR;
+        kernel.create_stays = true;
+        perform(&r, -EBADF, "sighting present " P1 " " TYPE "\nresult\ntypes " P1 " " TYPE "=4\n");
+        assert_result(FAILURE_KERNEL, EINTR, false);
+        assert_true(tree_has(DEVICE));
+}
+
+static void test_create_exists(void **state) {
+        Request r = request_for(REQUEST_CREATE, NULL);
+
+        (void) state;
+
+        host_device(P1, UUID_A, TYPE);
+        kernel.create_error = EEXIST;
+        perform(&r, -EBADF, "sighting present " P1 " " TYPE "\nresult\ntypes " P1 " " TYPE "=4\n");
+        assert_result(FAILURE_EXISTS_IN_KERNEL, EEXIST, false);
+        assert_true(tree_has(DEVICE "/remove"));
+}
+
+/* The third of four attributes fails: the first two were written, the fourth was not, and the device is
+ * removed again. */
+static void test_create_attribute(void **state) {
+        Request r;
+
+        (void) state;
+
+        skip_without_openat2();
+        r = request_for(REQUEST_CREATE, LIST("a", "1", "b", "2", "c", "3", "d", "4"));
+        kernel.attributes[0] = "a";
+        kernel.attributes[1] = "b";
+        kernel.attributes[2] = "c";
+        kernel.attributes[3] = "d";
+        kernel.bad_attribute = "c";
+        kernel.attribute_error = EADDRINUSE;
+        perform(&r, -EBADF, "sighting absent  \nresult\ntypes " P1 " " TYPE "=4\n");
+        assert_result(FAILURE_ATTRIBUTE, EADDRINUSE, false);
+        assert_int_equal(told.failure.index, 2);
+        assert_string_equal(told.failure.subject, "c");
+        assert_string_equal(kernel.log,
+                        "create " P1 " " TYPE " " UUID_A ";attribute a=1;attribute b=2;attribute c=3;"
+                        "remove " P1 " " UUID_A ";");
+        assert_false(tree_has(DEVICE));
+}
+
+/* Both errors are told, and the device that is there. */
+static void test_create_rollback_fails(void **state) {
+        Request r;
+
+        (void) state;
+
+        skip_without_openat2();
+        r = request_for(REQUEST_CREATE, LIST("missing", "1"));
+        kernel.remove_error = EBUSY;
+        perform(&r, -EBADF, "sighting present " P1 " " TYPE "\nresult\ntypes " P1 " " TYPE "=4\n");
+        assert_int_equal(told.failure.kind, FAILURE_ATTRIBUTE);
+        assert_int_equal(told.failure.error, ENOENT);
+        assert_int_equal(told.failure.index, 0);
+        assert_int_equal(told.failure.rollback_error, EBUSY);
+        assert_true(told.created);
+
+        /* One that stays half removed is found by the path that it had. */
+        host_remove_device(P1, UUID_A);
+        r = request_for(REQUEST_CREATE, LIST("missing", "1"));
+        kernel.remove_leaves = true;
+        perform(&r, -EBADF, "sighting leaving " P1 " \nresult\ntypes " P1 " " TYPE "=4\n");
+        assert_int_equal(told.failure.rollback_error, EBUSY);
+}
+
+/* The device vanished before its first attribute: that is no failure of the removal. */
+static void test_create_gone(void **state) {
+        Request r = request_for(REQUEST_CREATE, LIST("a", "1"));
+
+        (void) state;
+
+        kernel.is_off = true; /* success, and no device */
+        perform(&r, -EBADF, "sighting absent  \nresult\ntypes " P1 " " TYPE "=4\n");
+        assert_result(FAILURE_KERNEL, ENODEV, false);
+}
+
+/* And the same with nothing that notices: what is seen is what is told. */
+static void test_create_gone_at_once(void **state) {
+        Request r = request_for(REQUEST_CREATE, NULL);
+
+        (void) state;
+
+        kernel.is_off = true;
+        perform(&r, -EBADF, "sighting absent  \nresult\ntypes " P1 " " TYPE "=4\n");
+}
+
+static void test_create_and_define(void **state) {
+        Request r;
+
+        (void) state;
+
+        skip_without_openat2();
+        r = request_for(REQUEST_CREATE, LIST("a", "1"));
+        kernel.attributes[0] = "a";
+        r.define = true;
+        r.definition.autostart = true;
+        perform(&r, -EBADF,
+                        "sighting present " P1 " " TYPE "\ndefinition 00 " P1 " " TYPE "\nresult\ntypes " P1
+                        " " TYPE "=4\n");
+        assert_result(FAILURE_NONE, 0, true);
+        assert_file(FILE_A,
+                        "{\n  \"mdev_type\": \"" TYPE "\",\n  \"start\": \"auto\",\n  \"attrs\": [\n    {\n"
+                        "      \"a\": \"1\"\n    }\n  ]\n}");
+}
+
+/* Both or neither. */
+static void test_create_and_define_fails(void **state) {
+        Request r = request_for(REQUEST_CREATE, NULL);
+
+        (void) state;
+
+        r.define = true;
+        tree_put(FILE_A, "{}");
+        perform(&r, -EBADF,
+                        "sighting absent  \ninvalid /" FILE_A
+                        ": \"mdev_type\" is missing or not a string\nresult\n"
+                        "types " P1 " " TYPE "=4\n");
+        assert_result(FAILURE_EXISTS_ON_DISK, 0, false);
+        assert_string_equal(told.failure.subject, "/" FILE_A);
+        assert_file(FILE_A, "{}");
+        assert_string_equal(kernel.log, "create " P1 " " TYPE " " UUID_A ";remove " P1 " " UUID_A ";");
+        tree_remove("etc");
+
+        r = request_for(REQUEST_CREATE, NULL);
+        r.define = true;
+        kernel.create_error = ENOSPC;
+        perform(&r, -EBADF,
+                        "sighting absent  \ndefinition 00 " P1 " (none)\nresult\ntypes " P1 " " TYPE "=4\n");
+        assert_result(FAILURE_NO_CAPACITY, ENOSPC, false);
+        assert_false(tree_has("etc"));
+}
+
+/* Types of all functions of the card are told, since they share what it has. */
+static void test_create_siblings(void **state) {
+        Request r = request_for(REQUEST_CREATE, NULL);
+
+        (void) state;
+
+        host_parent(P2);
+        host_type(P2, "t-2", "0\n");
+        tree_link("../" P2, DEVICES P1 "/virtfn0");
+        tree_link("../" P1, DEVICES P2 "/physfn");
+        perform(&r, -EBADF,
+                        "sighting present " P1 " " TYPE "\nresult\ntypes " P1 " " TYPE "=4\ntypes " P2
+                        " t-2=0\n");
+}
+
+static void test_create_without_sysfs(void **state) {
+        Request r = request_for(REQUEST_CREATE, NULL);
+
+        (void) state;
+
+        tree_remove("sys");
+        perform(&r, -EBADF, "sighting unknown  \nresult\n");
+        assert_int_equal(told.failure.kind, FAILURE_KERNEL);
+        assert_false(told.created);
+}
+
+/* Removing */
+
+static void test_remove(void **state) {
+        Request r = request_for(REQUEST_REMOVE, NULL);
+
+        (void) state;
+
+        host_device(P1, UUID_A, TYPE);
+        r.path = strdup("/" DEVICE);
+        perform(&r, -EBADF, "sighting absent  \nresult\ntypes " P1 " " TYPE "=4\n");
+        assert_result(FAILURE_NONE, 0, false);
+        assert_string_equal(kernel.log, "remove " P1 " " UUID_A ";");
+
+        /* Gone already is what was asked for. */
+        r = request_for(REQUEST_REMOVE, NULL);
+        perform(&r, -EBADF, "sighting absent  \nresult\ntypes " P1 " " TYPE "=4\n");
+        assert_result(FAILURE_NONE, 0, false);
+}
+
+static void test_remove_fails(void **state) {
+        Request r = request_for(REQUEST_REMOVE, NULL);
+
+        (void) state;
+
+        host_device(P1, UUID_A, TYPE);
+        kernel.remove_error = EINVAL;
+        perform(&r, -EBADF, "sighting present " P1 " " TYPE "\nresult\ntypes " P1 " " TYPE "=4\n");
+        assert_result(FAILURE_KERNEL, EINVAL, false);
+        assert_string_equal(told.failure.subject, "remove");
+}
+
+static void test_remove_orphaned(void **state) {
+        Request r = request_for(REQUEST_REMOVE, NULL);
+
+        (void) state;
+
+        host_device(P1, UUID_A, TYPE);
+        kernel.remove_error = EAGAIN;
+        kernel.remove_orphans = true;
+        r.path = strdup("/" DEVICE);
+        perform(&r, -EBADF, "sighting orphan " P1 " " TYPE "\nresult\ntypes " P1 " " TYPE "=4\n");
+        assert_result(FAILURE_ORPHANED, 0, false);
+}
+
+static void test_remove_leaving(void **state) {
+        Request r = request_for(REQUEST_REMOVE, NULL);
+
+        (void) state;
+
+        host_device(P1, UUID_A, TYPE);
+        kernel.remove_error = ENODEV;
+        kernel.remove_leaves = true;
+        r.path = strdup("/" DEVICE);
+        perform(&r, -EBADF, "sighting leaving " P1 " \nresult\ntypes " P1 " " TYPE "=4\n");
+        assert_result(FAILURE_BEING_REMOVED, 0, false);
+
+        /* It was that before, and nothing is written again. */
+        kernel.log[0] = '\0';
+        r = request_for(REQUEST_REMOVE, NULL);
+        r.path = strdup("/" DEVICE);
+        perform(&r, -EBADF, "sighting leaving " P1 " \nresult\ntypes " P1 " " TYPE "=4\n");
+        assert_result(FAILURE_BEING_REMOVED, 0, false);
+        assert_string_equal(kernel.log, "");
+}
+
+/* A process that has the device open: it is told which, and the kernel is not asked. */
+static void test_remove_in_use(void **state) {
+        Request r = request_for(REQUEST_REMOVE, NULL);
+
+        (void) state;
+
+        host_device(P1, UUID_A, TYPE);
+        tree_link("../../../../kernel/iommu_groups/17", DEVICE "/iommu_group");
+        tree_mkdir("dev/vfio/17"); /* that is there, and cannot be opened */
+        tree_link("/dev/vfio/17", "proc/4242/fd/3");
+        tree_link("anon_inode:[vfio-device]", "proc/4242/fd/4");
+        tree_put("proc/4242/comm", "qemu\n");
+        r.path = strdup("/" DEVICE);
+        perform(&r, -EBADF, "sighting present " P1 " " TYPE "\nresult\ntypes " P1 " " TYPE "=4\n");
+        assert_result(FAILURE_IN_USE, 0, false);
+        assert_string_equal(told.failure.detail, "process 4242 (qemu)");
+        assert_string_equal(kernel.log, "");
+
+        /* Who wants to wait for the user to close it may. */
+        r = request_for(REQUEST_REMOVE, NULL);
+        r.wait_for_release = true;
+        perform(&r, -EBADF, "sighting absent  \nresult\ntypes " P1 " " TYPE "=4\n");
+        assert_result(FAILURE_NONE, 0, false);
+}
+
+/* One that nobody has open is kept from being opened meanwhile, and let go afterwards. */
+static void test_remove_not_in_use(void **state) {
+        Request r = request_for(REQUEST_REMOVE, NULL);
+
+        (void) state;
+
+        host_device(P1, UUID_A, TYPE);
+        tree_link("../../../../kernel/iommu_groups/17", DEVICE "/iommu_group");
+        tree_put("dev/vfio/17", "");
+        tree_mkdir("sys/class/vfio-dev");
+        perform(&r, -EBADF, "sighting absent  \nresult\ntypes " P1 " " TYPE "=4\n");
+        assert_result(FAILURE_NONE, 0, false);
+}
+
+static void test_remove_of_another_parent(void **state) {
+        Request r = request_for(REQUEST_REMOVE, NULL);
+
+        (void) state;
+
+        host_parent(P2);
+        host_device(P2, UUID_A, TYPE);
+        perform(&r, -EBADF, "sighting present " P2 " " TYPE "\nresult\ntypes " P1 " " TYPE "=4\n");
+        assert_result(FAILURE_CHANGED_MEANWHILE, 0, false);
+        assert_string_equal(kernel.log, "");
+}
+
+/* Definitions */
+
+static void test_define(void **state) {
+        Request r = request_for(REQUEST_DEFINE, NULL);
+
+        (void) state;
+
+        perform(&r, -EBADF, "definition 00 " P1 " " TYPE "\nresult\n");
+        assert_result(FAILURE_NONE, 0, false);
+        assert_file(FILE_A, EMPTY);
+
+        r = request_for(REQUEST_DEFINE, NULL);
+        assert_int_equal(free_and_strdup(&r.definition.type, "t-2"), 0);
+        perform(&r, -EBADF, "definition 00 " P1 " " TYPE "\nresult\n");
+        assert_result(FAILURE_EXISTS_ON_DISK, 0, false);
+        assert_file(FILE_A, EMPTY);
+}
+
+/* With the other keys of the text that it came from. */
+static void test_define_from_text(void **state) {
+        Request r = request_for(REQUEST_DEFINE, NULL);
+
+        (void) state;
+
+        r.text = strdup("{\"mdev_type\":\"ignored\",\"note\":[1, 2]}");
+        perform(&r, -EBADF, "definition 00 " P1 " " TYPE "\nresult\n");
+        assert_result(FAILURE_NONE, 0, false);
+        assert_file(FILE_A,
+                        "{\n  \"mdev_type\": \"" TYPE
+                        "\",\n  \"start\": \"manual\",\n  \"attrs\": [],\n  \"note\": [1, 2]\n}");
+}
+
+/* What the file says at that moment is what is changed, and its other keys stay. */
+static void test_modify(void **state) {
+        Request r = request_for(REQUEST_MODIFY, NULL);
+
+        (void) state;
+
+        tree_put(FILE_A,
+                        "{\"note\":1,\"mdev_type\":\"old\",\"start\":\"manual\","
+                        "\"attrs\":[{\"a\":\"1\"},{\"b\":\"2\"}]}");
+        r.modification.autostart = AUTOSTART_AUTO;
+        r.modification.remove_attribute = true;
+        r.modification.remove_index = 0;
+        perform(&r, -EBADF, "definition 00 " P1 " old\nresult\n");
+        assert_result(FAILURE_NONE, 0, false);
+        assert_file(FILE_A,
+                        "{\n  \"mdev_type\": \"old\",\n  \"start\": \"auto\",\n  \"attrs\": [\n    {\n"
+                        "      \"b\": \"2\"\n    }\n  ],\n  \"note\": 1\n}");
+
+        /* The whole of it, from a text; what that does not have is not kept. */
+        r = request_for(REQUEST_MODIFY, NULL);
+        r.text = strdup("{}");
+        perform(&r, -EBADF, "definition 00 " P1 " " TYPE "\nresult\n");
+        assert_file(FILE_A, EMPTY);
+}
+
+static void test_modify_fails(void **state) {
+        Request r = request_for(REQUEST_MODIFY, NULL);
+
+        (void) state;
+
+        r.modification.autostart = AUTOSTART_AUTO;
+        perform(&r, -EBADF, "definition 00 " P1 " (none)\nresult\n");
+        assert_result(FAILURE_NO_SUCH_DEFINITION, 0, false);
+        assert_false(tree_has("etc"));
+
+        tree_put(FILE_A, "{ x");
+        r = request_for(REQUEST_MODIFY, NULL);
+        r.modification.autostart = AUTOSTART_AUTO;
+        told.text[0] = '\0';
+        effect_perform(tree_fd, &r, -EBADF, on_emit, &told);
+        request_done(&r);
+        assert_result(FAILURE_INVALID_DEFINITION, 0, false);
+        assert_string_equal(told.failure.subject, "/" FILE_A);
+        assert_non_null(strstr(told.failure.detail, "line 1, column 3"));
+        assert_file(FILE_A, "{ x");
+
+        tree_put(FILE_A, EMPTY);
+        r = request_for(REQUEST_MODIFY, NULL);
+        r.modification.remove_attribute = true;
+        perform(&r, -EBADF, "definition 00 " P1 " " TYPE "\nresult\n");
+        assert_result(FAILURE_BAD_INDEX, 0, false);
+        assert_file(FILE_A, EMPTY);
+
+        tree_remove(FILE_A);
+        tree_mkdir(FILE_A);
+        r = request_for(REQUEST_MODIFY, NULL);
+        r.modification.autostart = AUTOSTART_AUTO;
+        perform(&r, -EBADF, "invalid /" FILE_A ": not a regular file\nresult\n");
+        assert_result(FAILURE_STORE, ENOTSUP, false);
+        assert_string_equal(told.failure.subject, "/" FILE_A);
+}
+
+static void test_undefine(void **state) {
+        Request r = request_for(REQUEST_UNDEFINE, NULL);
+
+        (void) state;
+
+        tree_put(FILE_A, EMPTY);
+        tree_put(TOP P2 "/" UUID_A, EMPTY);
+        tree_put(TOP P2 "/" UUID_B, EMPTY);
+        set_parents(&r, LIST(P1, P2));
+        perform(&r, -EBADF, "definition 00 " P1 " (none)\ndefinition 00 " P2 " (none)\nresult\n");
+        assert_result(FAILURE_NONE, 0, false);
+        assert_false(tree_has(FILE_A));
+        assert_int_equal(tree_count(TOP P2), 1);
+}
+
+/* All or none, and what is told is what is there. */
+static void test_undefine_fails(void **state) {
+        Request r = request_for(REQUEST_UNDEFINE, NULL);
+
+        (void) state;
+
+        tree_put(FILE_A, EMPTY);
+        tree_mkdir(TOP P2 "/" UUID_A);
+        set_parents(&r, LIST(P1, P2, "matrix"));
+        perform(&r, -EBADF,
+                        "definition 00 " P1 " " TYPE "\ninvalid /" TOP P2 "/" UUID_A
+                        ": not a regular file\ndefinition 00 matrix (none)\nresult\n");
+        assert_result(FAILURE_STORE, EISDIR, false);
+        assert_string_equal(told.failure.subject, "/" TOP P2 "/" UUID_A);
+        assert_file(FILE_A, EMPTY);
+}
+
+/* Looking */
+
+static void test_look(void **state) {
+        Request r = request_for(REQUEST_LOOK, NULL);
+
+        (void) state;
+
+        perform(&r, -EBADF, "sighting absent  \nresult\n");
+        assert_result(FAILURE_NONE, 0, false);
+
+        host_device(P1, UUID_A, TYPE);
+        tree_put(FILE_A, EMPTY);
+        tree_put(TOP P1 "/" UUID_B, EMPTY);
+        tree_put(TOP P1 "/README", "");
+        r = request_for(REQUEST_LOOK, NULL);
+        perform(&r, -EBADF, "sighting present " P1 " " TYPE "\ndefinition 00 " P1 " " TYPE "\nresult\n");
+        tree_remove(BUS UUID_A);
+        tree_put(FILE_A, "{}");
+        r = request_for(REQUEST_LOOK, NULL);
+        r.path = strdup("/" DEVICE);
+        perform(&r, -EBADF,
+                        "sighting leaving " P1 " \ninvalid /" FILE_A
+                        ": \"mdev_type\" is missing or not a string\nresult\n");
+        assert_result(FAILURE_NONE, 0, false);
+}
+
+/* Who holds the lock is waited for: what it makes meanwhile is seen. */
+static void test_look_waits(void **state) {
+        Request r = request_for(REQUEST_LOOK, NULL);
+        int gate[2], fd, status;
+        pid_t pid;
+        char c;
+
+        (void) state;
+
+        tree_put("lock", "");
+        assert_int_equal(pipe2(gate, O_CLOEXEC), 0);
+        pid = fork();
+        assert_true(pid >= 0);
+        if (pid == 0) {
+                fd = openat(tree_fd, "lock", O_RDWR | O_CLOEXEC);
+                if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0 || write(gate[1], "x", 1) != 1)
+                        _exit(1);
+
+                /* Until the other is seen to wait for it; then the device comes, and the lock goes. */
+                for (double end = seconds_now() + WAIT_SECONDS; seconds_now() < end;
+                                (void) poll(NULL, 0, 1)) {
+                        _cleanup_(freep) char *locks = NULL;
+                        char waiting[64];
+                        size_t size = 0;
+                        FILE *f = fopen("/proc/locks", "re");
+
+                        (void) snprintf(waiting, sizeof waiting, "-> FLOCK  ADVISORY  WRITE %d ",
+                                        (int) getppid());
+                        if (!f)
+                                _exit(2);
+                        for (bool found = false; getline(&locks, &size, f) > 0;)
+                                if (strstr(locks, waiting) && !found) {
+                                        found = true;
+                                        host_device(P1, UUID_A, TYPE);
+                                        _exit(0);
+                                }
+                        (void) fclose(f);
+                }
+                _exit(3);
+        }
+
+        assert_int_equal(read(gate[0], &c, 1), 1);
+        fd = openat(tree_fd, "lock", O_RDONLY | O_CLOEXEC);
+        perform(&r, fd, "sighting present " P1 " " TYPE "\nresult\n");
+        assert_int_equal(fcntl(fd, F_GETFD), -1); /* consumed */
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_int_equal(status, 0);
+        (void) close(gate[0]);
+        (void) close(gate[1]);
+}
+
+/* A lock is let go before the result is told, and not before the effect is over. */
+static int lock_probe_fd, lock_states[8];
+static unsigned n_lock_states;
+
+static int on_emit_lock(const Frame *frame, void *userdata) {
+        (void) frame;
+        (void) userdata;
+
+        lock_states[n_lock_states++] = flock(lock_probe_fd, LOCK_EX | LOCK_NB) >= 0;
+        (void) flock(lock_probe_fd, LOCK_UN);
+        return 0;
+}
+
+static void on_create_lock(void) {
+        (void) on_emit_lock(NULL, NULL);
+}
+
+static void test_lock(void **state) {
+        Request r = request_for(REQUEST_CREATE, NULL);
+        int fd;
+
+        (void) state;
+
+        tree_put("lock", "");
+        fd = openat(tree_fd, "lock", O_RDWR | O_CLOEXEC);
+        lock_probe_fd = openat(tree_fd, "lock", O_RDWR | O_CLOEXEC);
+        assert_int_equal(flock(fd, LOCK_EX | LOCK_NB), 0);
+        kernel.on_create = on_create_lock;
+        n_lock_states = 0;
+        effect_perform(tree_fd, &r, fd, on_emit_lock, NULL);
+        request_done(&r);
+
+        /* During create, at the sighting, at the result, at the types. */
+        assert_int_equal(n_lock_states, 4);
+        assert_false(lock_states[0]);
+        assert_false(lock_states[1]);
+        assert_true(lock_states[2]);
+        (void) close(lock_probe_fd);
+}
+
+/* Scanning */
+
+static int line_order(const void *a, const void *b) {
+        return strcmp(*(char *const *) a, *(char *const *) b);
+}
+
+static void assert_scan(const char *const *expected) {
+        Request r = { .kind = REQUEST_SCAN, .op = 4711 };
+        char *lines[32], *rest = told.text;
+        size_t n = 0;
+
+        told.text[0] = '\0';
+        effect_perform(tree_fd, &r, -EBADF, on_emit, &told);
+        while (n < ELEMENTSOF(lines) && (lines[n] = strsep(&rest, "\n")) && *lines[n])
+                n++;
+        assert_true(n > 0);
+        assert_string_equal(lines[n - 1], "result"); /* the last */
+        n--;
+        qsort(lines, n, sizeof *lines, line_order);
+        for (size_t i = 0; i < n; i++) {
+                assert_non_null(expected[i]);
+                assert_string_equal(lines[i], expected[i]);
+        }
+        assert_null(expected[n]);
+}
+
+static void test_scan_files(void **state) {
+        (void) state;
+
+        assert_scan(LIST());
+        tree_put(FILE_A, EMPTY);
+        tree_put(TOP P2 "/" UUID_A, EMPTY);
+        tree_put(TOP P2 "/" UUID_B, "{\n  \"mdev_type\": 5\n}");
+        tree_put(TOP P2 "/\xff"
+                        "x",
+                        "");
+        tree_put(TOP P2 "/h\xc3\xa9", "");
+        tree_put(TOP ".mdevd-0123456789abcdef", "");
+        tree_fifo(TOP P1 "/" UUID_C);
+        assert_scan(LIST("definition 00 " P1 " " TYPE, "definition 00 " P2 " " TYPE,
+                        "invalid /" TOP P1 "/" UUID_C ": not a regular file",
+                        "invalid /" TOP P2 "/" UUID_B ": \"mdev_type\" is missing or not a string",
+                        "invalid /" TOP P2 "/?x: the file's name is not a UUID",
+                        "invalid /" TOP P2 "/h\xc3\xa9: the file's name is not a UUID"));
+        assert_int_equal(told.failure.kind, FAILURE_NONE);
+        assert_false(tree_has(TOP ".mdevd-0123456789abcdef"));
+}
+
+/* When nobody listens there is no use in going on; the result is told all the same. */
+static void test_scan_unheard(void **state) {
+        Request r = { .kind = REQUEST_SCAN, .op = 4711 };
+        unsigned n = 0;
+
+        (void) state;
+
+        for (unsigned i = 0; i < 10; i++)
+                tree_put(PATH(TOP P1 "/%08u-4455-6677-8899-aabbccddeeff", i), EMPTY);
+        told.error = -EPIPE;
+        effect_perform(tree_fd, &r, -EBADF, on_emit, &told);
+        for (const char *p = told.text; (p = strstr(p, "definition")); p++)
+                n++;
+        assert_int_equal(n, 1);
+        assert_int_equal(told.n_results, 1);
+        assert_int_equal(told.failure.kind, FAILURE_STORE);
+}
+
+static void test_unheard_creation_goes_on(void **state) {
+        Request r;
+
+        (void) state;
+
+        skip_without_openat2();
+        r = request_for(REQUEST_CREATE, LIST("a", "1"));
+        kernel.attributes[0] = "a";
+        told.error = -EPIPE;
+        r.define = true;
+        perform(&r, -EBADF,
+                        "sighting present " P1 " " TYPE "\ndefinition 00 " P1 " " TYPE "\nresult\ntypes " P1
+                        " " TYPE "=4\n");
+        assert_result(FAILURE_NONE, 0, true);
+        assert_true(tree_has(FILE_A));
+}
+
+static void test_store_broken(void **state) {
+        Request r = request_for(REQUEST_CREATE, NULL);
+
+        (void) state;
+
+        tree_put("etc/mdevctl.d", "no directory");
+        perform(&r, -EBADF, "result\ntypes " P1 " " TYPE "=4\n");
+        assert_result(FAILURE_STORE, ENOTDIR, false);
+        assert_string_equal(told.failure.subject, "/etc/mdevctl.d");
+        assert_string_equal(kernel.log, ""); /* nothing was tried */
+}
+
+/* Types */
+
+static void test_types(void **state) {
+        Request r = { .kind = REQUEST_TYPES, .op = 4711 };
+
+        (void) state;
+
+        host_parent(P2);
+        set_parents(&r, LIST(P1, "nowhere", P2));
+        perform(&r, -EBADF, "types " P1 " " TYPE "=4\ntypes " P2 "\nresult\n");
+        assert_int_equal(told.failure.kind, FAILURE_NONE);
+}
+
+/* Requests that lack what their kind needs are refused, and touch nothing. */
+static void test_incomplete(void **state) {
+        _cleanup_(freep) char *before = tree_snapshot(".");
+
+        (void) state;
+
+        for (int kind = 0; kind < _REQUEST_KIND_MAX; kind++)
+                for (int lacks = 0; lacks < 2; lacks++) {
+                        Request r = request_for((RequestKind) kind, NULL);
+                        bool complete = kind == REQUEST_LOOK || kind == REQUEST_SCAN ||
+                                        ((kind == REQUEST_REMOVE || kind == REQUEST_MODIFY) && lacks == 1);
+
+                        assert_int_equal(free_and_strdup(lacks ? &r.definition.type : &r.definition.parent,
+                                                         NULL),
+                                        0);
+                        if (complete) {
+                                request_done(&r);
+                                continue;
+                        }
+                        told.text[0] = '\0';
+                        told.n_results = 0;
+                        effect_perform(tree_fd, &r, -EBADF, on_emit, &told);
+                        request_done(&r);
+                        assert_int_equal(told.n_results, 1);
+                        assert_non_null(strstr(told.text, "result\n"));
+                        assert_int_equal(told.failure.kind, FAILURE_WORKER);
+                        assert_string_equal(told.failure.detail, "incomplete request");
+                        assert_string_equal(kernel.log, "");
+                        assert_unchanged(".", before);
+                }
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                TEST(test_create),
+                TEST(test_create_refused),
+                TEST(test_create_refused_but_there),
+                TEST(test_create_exists),
+                TEST(test_create_attribute),
+                TEST(test_create_rollback_fails),
+                TEST(test_create_gone),
+                TEST(test_create_gone_at_once),
+                TEST(test_create_and_define),
+                TEST(test_create_and_define_fails),
+                TEST(test_create_siblings),
+                TEST(test_create_without_sysfs),
+                TEST(test_remove),
+                TEST(test_remove_fails),
+                TEST(test_remove_orphaned),
+                TEST(test_remove_leaving),
+                TEST(test_remove_in_use),
+                TEST(test_remove_not_in_use),
+                TEST(test_remove_of_another_parent),
+                TEST(test_define),
+                TEST(test_define_from_text),
+                TEST(test_modify),
+                TEST(test_modify_fails),
+                TEST(test_undefine),
+                TEST(test_undefine_fails),
+                TEST(test_look),
+                TEST(test_look_waits),
+                TEST(test_lock),
+                TEST(test_scan_files),
+                TEST(test_scan_unheard),
+                TEST(test_unheard_creation_goes_on),
+                TEST(test_store_broken),
+                TEST(test_types),
+                TEST(test_incomplete),
+        };
+
+        return cmocka_run_group_tests_name("effect", tests, NULL, NULL);
+}
