@@ -495,7 +495,7 @@ static void test_define_from_text(void **state) {
         assert_result(FAILURE_NONE, 0, false);
         assert_file(FILE_A,
                         "{\n  \"mdev_type\": \"" TYPE
-                        "\",\n  \"start\": \"manual\",\n  \"attrs\": [],\n  \"note\": [1, 2]\n}");
+                        "\",\n  \"start\": \"manual\",\n  \"attrs\": [],\n  \"note\": [1,2]\n}");
 }
 
 /* What the file says at that moment is what is changed, and its other keys stay. */

@@ -519,6 +519,29 @@ static void test_lock_note(void **state) {
         assert_int_equal(lock_inspect(operations_lock_fd(operations), &u, &fd, &seen), 0);
 }
 
+/* Once it has been sent it is the worker's alone: it goes with the effect, and not when the daemon has time.
+ */
+static void test_lock_is_sent(void **state) {
+        Owner *o = new_owner("a");
+        char uuid[37];
+        int fd, probe;
+
+        (void) state;
+
+        start(NULL, 4, 4);
+        slow_type("slow");
+        submit(UUID_A, o, REQUEST_CREATE, OPERATION_CREATE, "slow");
+        probe = openat(tree_fd, BUSY UUID_A, O_RDONLY | O_CLOEXEC);
+        assert_int_equal(flock(probe, LOCK_EX | LOCK_NB), -1);
+        fd = openat(tree_fd, TYPES "slow/create", O_RDONLY | O_CLOEXEC);
+        assert_int_equal(read(fd, uuid, 36), 36);
+        (void) close(fd);
+        WAIT_UNTIL(flock(probe, LOCK_EX | LOCK_NB) == 0); /* the loop stands still */
+        (void) close(probe);
+        assert_int_equal(o->n_done, 0);
+        RUN_UNTIL(o->n_done);
+}
+
 /* Somebody else's lock: the operation ends when it is free. */
 static void test_foreign_lock(void **state) {
         Owner *o = new_owner("a");
@@ -707,6 +730,7 @@ int main(void) {
                 TEST(test_next_from_done),
                 TEST(test_lock_is_taken),
                 TEST(test_lock_note),
+                TEST(test_lock_is_sent),
                 TEST(test_foreign_lock),
                 TEST(test_bad_workers),
                 TEST(test_killed),

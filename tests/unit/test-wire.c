@@ -753,6 +753,19 @@ static void test_numbers(void **state) {
         f.sighting.presence = _PRESENCE_MAX;
         assert_frame_refused(&f);
 
+        /* A truth value is one or the other. */
+        f = make_frame(8);
+        {
+                _cleanup_(buffer_done) Buffer b = {};
+
+                assert_int_equal(frame_encode(&f, &b), 0);
+                patch_u32(&b, b.size - sizeof(uint32_t), 2);
+                assert_int_equal(decode(false, b.data, b.size, NULL, NULL), -EBADMSG);
+                patch_u32(&b, b.size - sizeof(uint32_t), 0);
+                assert_int_equal(decode(false, b.data, b.size, NULL, NULL), 1);
+        }
+        frame_done(&f);
+
         f = make_frame(0);
         f.kind = _FRAME_KIND_MAX;
         {
