@@ -89,12 +89,12 @@ static const Wording wordings[_FAILURE_MAX] = {
                         "Device {uuid}[ on parent {parent}][, type {type}] is in use[ by {detail}]. Close it there first; with the option \"wait-for-release\" the removal waits for that." },
         [FAILURE_KERNEL] = { MDEVD_ERROR_KERNEL,
                         "The kernel could not {subject} device {uuid}[ on parent {parent}][, type {type}]: {errno}.[ Its "
-                        "log says: {detail}]" },
+                        "log says: \"{detail}\".]" },
         [FAILURE_ATTRIBUTE] = { MDEVD_ERROR_ATTRIBUTE,
                         "Attribute {index}, \"{subject}\", of device {uuid}[ on parent {parent}][, type {type}] was "
-                        "refused: {errno}.[ The kernel's log says: {detail}]" },
+                        "refused: {errno}.[ The kernel's log says: \"{detail}\".]" },
         [FAILURE_INVALID_DEFINITION] = { MDEVD_ERROR_INVALID_DEFINITION,
-                        "[{subject} is ]not a valid definition: {detail}." },
+                        "This is not a valid definition[ ({subject})]: {detail}." },
         [FAILURE_STORE] = { MDEVD_ERROR_STORE,
                         "{subject} could not be written[, for device {uuid}]: {errno}. Nothing has changed." },
         [FAILURE_WORKER] = { SD_BUS_ERROR_FAILED,

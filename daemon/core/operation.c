@@ -7,10 +7,13 @@
  *
  * One spare process waits ready with an empty socket, so that an operation does not pay for its start. */
 
+#include <limits.h>
 #include <stdio.h>
 
 #include "base/log.h"
 #include "core/operation.h"
+
+#define FRAMES_AT_ONCE 256U
 
 /* After this long a line says that an operation takes long; nothing is assumed to have failed. */
 #define SLOW_FIRST_USEC (UINT64_C(10) * 1000 * 1000)
@@ -37,8 +40,9 @@ struct Process {
         Process *previous, *next;
         Worker *worker;
         sd_event_source *io, *child;
-        Operation *operation; /* NULL: a spare one, or one whose operation is over */
-        bool counted;         /* in n_running */
+        sd_event_source *more; /* for what was received and not looked at yet */
+        Operation *operation;  /* NULL: a spare one, or one whose operation is over */
+        bool counted;          /* in n_running */
 };
 
 struct Operations {
@@ -114,6 +118,7 @@ static Process *process_free(Process *p) {
 
         (void) sd_event_source_disable_unref(p->io);
         (void) sd_event_source_disable_unref(p->child);
+        (void) sd_event_source_disable_unref(p->more);
         (void) worker_free(p->worker);
         free(p);
         return NULL;
@@ -125,15 +130,22 @@ DEFINE_CLEANUP(Process *, process_free);
  * reaped then. */
 static void process_abandon(Process *p) {
         p->io = sd_event_source_disable_unref(p->io);
+        p->more = sd_event_source_disable_unref(p->more);
         p->worker = worker_free(p->worker);
 }
 
-/* Takes what has arrived. The callbacks may do anything but free the process. */
-static void process_receive(Process *p) {
-        while (p->worker) {
+/* Takes what has arrived, but no more than @max frames: a worker that has much to tell must not hold up the
+ * others. The callbacks may do anything but free the process. */
+static void process_receive(Process *p, unsigned max) {
+        for (unsigned n = 0; p->worker; n++) {
                 _cleanup_(frame_done) Frame frame = FRAME_INIT;
                 Operations *o = p->all;
                 int r;
+
+                if (n == max) {
+                        (void) sd_event_source_set_enabled(p->more, SD_EVENT_ONESHOT);
+                        return;
+                }
 
                 r = worker_receive(p->worker, &frame);
                 if (r == 0)
@@ -161,7 +173,12 @@ static void process_receive(Process *p) {
 
 static int on_process_io(
                 sd_event_source *s _unused_, int fd _unused_, uint32_t events _unused_, void *userdata) {
-        process_receive(userdata);
+        process_receive(userdata, FRAMES_AT_ONCE);
+        return 0;
+}
+
+static int on_process_more(sd_event_source *s _unused_, void *userdata) {
+        process_receive(userdata, FRAMES_AT_ONCE);
         return 0;
 }
 
@@ -178,7 +195,7 @@ static int on_process_exit(sd_event_source *s _unused_, const siginfo_t *si, voi
         Operation *op;
         char how[64];
 
-        process_receive(p);
+        process_receive(p, UINT_MAX);
 
         op = TAKE_PTR(p->operation);
         (void) process_free(p);
@@ -210,6 +227,10 @@ static int process_start(Operations *o, Process **ret) {
         r = sd_event_add_child(o->event, &p->child, worker_pid(p->worker), WEXITED, on_process_exit, p);
         if (r < 0)
                 return r;
+        r = sd_event_add_defer(o->event, &p->more, on_process_more, p);
+        if (r < 0)
+                return r;
+        (void) sd_event_source_set_enabled(p->more, SD_EVENT_OFF);
         /* What it said comes before that it ended. */
         (void) sd_event_source_set_priority(p->child, SD_EVENT_PRIORITY_NORMAL + 10);
 
@@ -252,25 +273,32 @@ static bool operation_counts(const Operation *op) {
         return op->request.kind != REQUEST_REMOVE && op->request.kind != REQUEST_LOOK;
 }
 
+static int process_give(Process *p, const Operation *op) {
+        int r;
+
+        r = worker_send(p->worker, &op->request, op->lock_fd);
+        if (r < 0)
+                process_abandon(p);
+        return r;
+}
+
 /* Gives the operation to a process. Return: 0; a negative errno, then it still waits. */
 static int operation_start(Operation *op) {
         Operations *o = op->all;
         Process *p;
         int r;
 
-        if (o->spare)
-                p = TAKE_PTR(o->spare);
-        else {
+        p = TAKE_PTR(o->spare);
+        r = p ? process_give(p, op) : -EPIPE;
+        if (r == -EPIPE) {
+                /* None was ready, or it has died while it waited. */
                 r = process_start(o, &p);
                 if (r < 0)
                         return r;
+                r = process_give(p, op);
         }
-
-        r = worker_send(p->worker, &op->request, op->lock_fd);
-        if (r < 0) {
-                process_abandon(p);
+        if (r < 0)
                 return r;
-        }
 
         op->lock_fd = safe_close(op->lock_fd);
         if (operation_counts(op)) {

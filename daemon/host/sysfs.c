@@ -359,6 +359,7 @@ int sysfs_list_siblings(int sys_fd, const char *parent, char ***ret) {
         size_t n = 0, n_names = 0;
         int r;
 
+        *ret = NULL;
         (void) snprintf(link, sizeof link, "class/mdev_bus/%s", parent);
         r = read_link_path(sys_fd, link, path);
         if (r < 0)

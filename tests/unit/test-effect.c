@@ -622,6 +622,7 @@ static void test_look(void **state) {
 static void test_look_waits(void **state) {
         Request r = request_for(REQUEST_LOOK, NULL);
         int gate[2], fd, status;
+        bool found = false;
         pid_t pid;
         char c;
 
@@ -637,7 +638,7 @@ static void test_look_waits(void **state) {
                         _exit(1);
 
                 /* Until the other is seen to wait for it; then the device comes, and the lock goes. */
-                for (double end = seconds_now() + WAIT_SECONDS; seconds_now() < end;
+                for (double end = seconds_now() + WAIT_SECONDS; seconds_now() < end && !found;
                                 (void) poll(NULL, 0, 1)) {
                         _cleanup_(freep) char *locks = NULL;
                         char waiting[64];
@@ -648,15 +649,13 @@ static void test_look_waits(void **state) {
                                         (int) getppid());
                         if (!f)
                                 _exit(2);
-                        for (bool found = false; getline(&locks, &size, f) > 0;)
-                                if (strstr(locks, waiting) && !found) {
-                                        found = true;
-                                        host_device(P1, UUID_A, TYPE);
-                                        _exit(0);
-                                }
+                        while (getline(&locks, &size, f) > 0 && !found)
+                                found = strstr(locks, waiting) != NULL;
                         (void) fclose(f);
+                        if (found)
+                                host_device(P1, UUID_A, TYPE);
                 }
-                _exit(3);
+                _exit(found ? 0 : 3);
         }
 
         assert_int_equal(read(gate[0], &c, 1), 1);

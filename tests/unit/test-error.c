@@ -188,11 +188,11 @@ static void test_brackets(void **state) {
         f = make(FAILURE_KERNEL, WITH_ALL);
         assert_sentence(&f,
                         "The kernel could not the-subject device " UUID " on parent " PARENT ", type " TYPE
-                        ": Address already in use (EADDRINUSE, errno 98). Its log says: the-detail");
+                        ": Address already in use (EADDRINUSE, errno 98). Its log says: \"the-detail\".");
         (void) failure_set(&f, FAILURE_KERNEL, EIO, "create", "a [b] {uuid} ]c{ %s %n");
         assert_sentence(&f,
                         "The kernel could not create device " UUID " on parent " PARENT ", type " TYPE
-                        ": Input/output error (EIO, errno 5). Its log says: a [b] {uuid} ]c{ %s %n");
+                        ": Input/output error (EIO, errno 5). Its log says: \"a [b] {uuid} ]c{ %s %n\".");
         failure_done(&f);
         f = make(FAILURE_KERNEL, WITH_ALL);
         assert_int_equal(free_and_strdup(&f.type, ""), 0); /* empty is not there */
