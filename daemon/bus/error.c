@@ -96,7 +96,7 @@ static const Wording wordings[_FAILURE_MAX] = {
         [FAILURE_INVALID_DEFINITION] = { MDEVD_ERROR_INVALID_DEFINITION,
                         "This is not a valid definition[ ({subject})]: {detail}." },
         [FAILURE_STORE] = { MDEVD_ERROR_STORE,
-                        "{subject} could not be written[, for device {uuid}]: {errno}. Nothing has changed." },
+                        "{subject} could not be read or written[, for device {uuid}]: {errno}. Nothing has changed." },
         [FAILURE_WORKER] = { SD_BUS_ERROR_FAILED,
                         "The worker process for device {uuid} failed[: {detail}][ ({errno})]. What is shown of the device "
                         "is what is there now." },

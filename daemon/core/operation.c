@@ -10,6 +10,7 @@
 #include <limits.h>
 #include <stdio.h>
 
+#include "api/mdevd-messages.h"
 #include "base/log.h"
 #include "core/operation.h"
 
@@ -258,10 +259,15 @@ static int on_prepare(sd_event_source *s _unused_, void *userdata) {
 
 static int on_slow(sd_event_source *s, uint64_t usec _unused_, void *userdata) {
         Operation *op = userdata;
+        char uuid[UUID_TEXT_SIZE];
+        const LogField fields[] = {
+                { "MDEVD_UUID", uuid_to_text(&op->request.definition.uuid, uuid) },
+                {},
+        };
 
-        log_warning("An operation on %s is still under way after %llu s; the driver has not returned yet.",
-                        UUID_TEXT(&op->request.definition.uuid),
-                        (unsigned long long) (op->slow_usec / 1000 / 1000));
+        log_event(LOG_WARNING, MDEVD_MESSAGE_SLOW, fields,
+                        "An operation on device %s is still under way after %llu s: the driver has not returned yet.",
+                        uuid, (unsigned long long) (op->slow_usec / 1000 / 1000));
 
         op->slow_usec = op->slow_usec < SLOW_NEXT_USEC ? SLOW_NEXT_USEC : op->slow_usec * 2;
         (void) sd_event_source_set_time_relative(s, op->slow_usec);

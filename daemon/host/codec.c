@@ -44,10 +44,27 @@ static int bad_at(char **ret_reason, const char *text, size_t offset, const char
         return bad(ret_reason, "line %zu, column %zu: %s", line, column, what);
 }
 
+/* Where a text has a NUL in a string: json-c cuts names there, and would show them as others. SIZE_MAX:
+ * nowhere. */
+static size_t find_escaped_nul(const char *text, size_t size) {
+        static const char nul[] = "\\u0000";
+
+        for (size_t i = 0; i + sizeof nul - 1 <= size; i++) {
+                if (text[i] != '\\')
+                        continue;
+                if (memcmp(text + i, nul, sizeof nul - 1) == 0)
+                        return i;
+                i++; /* what is escaped escapes nothing */
+        }
+
+        return SIZE_MAX;
+}
+
 static int parse_json(const char *text, size_t size, json_object **ret, char **ret_reason) {
         _cleanup_(json_tokener_freep) json_tokener *tokener = json_tokener_new_ex(DEFINITION_DEPTH_MAX);
         _cleanup_(json_object_putp) json_object *object = NULL;
         enum json_tokener_error error;
+        size_t nul;
 
         if (!tokener)
                 return -ENOMEM;
@@ -68,6 +85,9 @@ static int parse_json(const char *text, size_t size, json_object **ret, char **r
                 return bad_at(ret_reason, text, json_tokener_get_parse_end(tokener), "unexpected character");
         if (!json_object_is_type(object, json_type_object))
                 return bad(ret_reason, "line 1, column 1: not a JSON object");
+        nul = find_escaped_nul(text, size);
+        if (nul != SIZE_MAX)
+                return bad_at(ret_reason, text, nul, "a NUL in a string");
 
         *ret = TAKE_PTR(object);
         return 0;

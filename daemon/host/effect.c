@@ -363,6 +363,12 @@ static bool request_is_valid(const Request *r) {
         return false;
 }
 
+/* A removal, or a creation that is not written down, does not depend on the disk. */
+static bool request_needs_store(const Request *r) {
+        return r->kind != REQUEST_REMOVE && r->kind != REQUEST_TYPES &&
+                        (r->kind != REQUEST_CREATE || r->define);
+}
+
 static void perform(Effect *e) {
         int r;
 
@@ -370,7 +376,7 @@ static void perform(Effect *e) {
                 (void) failure_set(failure_of(e), FAILURE_WORKER, EBADMSG, NULL, "incomplete request");
                 return;
         }
-        r = store_open(e->root_fd, &e->store);
+        r = request_needs_store(e->request) ? store_open(e->root_fd, &e->store) : 0;
         if (r < 0) {
                 (void) failure_set(failure_of(e), FAILURE_STORE, r, "/" STORE_DIRECTORY, NULL);
                 return;
@@ -420,7 +426,8 @@ void effect_perform(int root_fd, const Request *request, int lock_fd, EffectEmit
                 .userdata = userdata,
         };
 
-        (void) failure_set_device(failure_of(&e), &d->uuid, d->parent, d->type);
+        if (request->kind != REQUEST_SCAN && request->kind != REQUEST_TYPES)
+                (void) failure_set_device(failure_of(&e), &d->uuid, d->parent, d->type);
         perform(&e);
 
         /* First the lock, then the word: who hears that it is over may begin the next operation at once. */

@@ -61,8 +61,11 @@ static int change_attributes(const Modification *m, Attributes *a, Failure *f) {
                 if (r == -ERANGE)
                         return bad_index(f, m->add_index);
                 if (r == -EUSERS) {
-                        (void) failure_set(f, FAILURE_TOO_MANY, 0, "attributes", NULL);
-                        f->index = ATTRIBUTES_MAX;
+                        bool many = a->n >= ATTRIBUTES_MAX;
+
+                        (void) failure_set(f, FAILURE_TOO_MANY, 0,
+                                        many ? "attributes" : "bytes of attributes", NULL);
+                        f->index = many ? ATTRIBUTES_MAX : ATTRIBUTES_SIZE_MAX;
                         return r;
                 }
                 if (r == -EINVAL)

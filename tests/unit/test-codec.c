@@ -82,8 +82,8 @@ static void test_read(void **state) {
 
 /* Whatever is not the exact string "auto" means manual. */
 static void test_read_start(void **state) {
-        static const char *const manual[] = { "\"manual\"", "\"AUTO\"", "\"\"", "\"auto \"",
-                "\"auto\\u0000\"", "5", "true", "false", "[]", "{}", "1.5", "[\"auto\"]" };
+        static const char *const manual[] = { "\"manual\"", "\"AUTO\"", "\"\"", "\"auto \"", "5", "true",
+                "false", "[]", "{}", "1.5", "[\"auto\"]" };
 
         (void) state;
 
@@ -112,7 +112,7 @@ static void test_read_type(void **state) {
                 assert_refused(text, "\"mdev_type\" is missing or not a string");
         }
         assert_refused("{\"mdev_type\":\"T\\u0000x\",\"start\":\"auto\"}",
-                        "\"mdev_type\" is missing or not a string");
+                        "line 1, column 16: a NUL in a string");
         for (size_t i = 0; i < ELEMENTSOF(invalid); i++) {
                 (void) snprintf(text, sizeof text, "{\"mdev_type\":\"%s\",\"start\":\"auto\"}", invalid[i]);
                 assert_refused(text, "\"mdev_type\" is not a valid name of a type");
@@ -161,7 +161,8 @@ static void test_read_attributes(void **state) {
                 { "[{\"a\":null}]", "attribute 0, \"a\": the value is not a string" },
                 { "[{\"a\":true}]", "attribute 0, \"a\": the value is not a string" },
                 { "[{\"a\":{}}]", "attribute 0, \"a\": the value is not a string" },
-                { "[{\"a\":\"x\\u0000y\"}]", "attribute 0, \"a\": the value is not a string" },
+                { "[{\"a\":\"x\\u0000y\"}]", "a NUL in a string" },
+                { "[{\"a\\u0000y\":\"x\"}]", "a NUL in a string" },
                 { "[{\"\":\"1\"}]", "attribute 0, \"\": not a valid name or value" },
                 { "[{\"../x\":\"1\"}]", "attribute 0, \"../x\": not a valid name or value" },
                 { "[{\"/etc/x\":\"1\"}]", "attribute 0, \"/etc/x\": not a valid name or value" },
@@ -340,7 +341,11 @@ static void test_read_nul(void **state) {
         assert_refused_bytes(hidden, sizeof hidden - 1, "line 1, column 33: unexpected character");
         assert_refused_bytes(in_string, sizeof in_string - 1, "line 1, column ");
         assert_refused_bytes("\0", 1, "line 1, column 1: ");
-        assert_parses("{\"mdev_type\":\"T\",\"start\":\"auto\",\"a\\\\u0000\":\"b\\u0000\"}", "T", true, "");
+        assert_refused("{\"mdev_type\\u0000\":\"T\",\n\"start\":\"auto\"}",
+                        "line 1, column 12: a NUL in a string");
+        assert_refused("{\"mdev_type\":\"T\",\n\"start\":\"auto\",\"x\":\"\\\\\\u0000\"}",
+                        "line 2, column 23: a NUL");
+        assert_parses("{\"mdev_type\":\"T\",\"start\":\"auto\",\"a\\\\u0000\":\"b\"}", "T", true, "");
 }
 
 /* The text need not end with a NUL: what is behind it is not looked at. */
@@ -517,9 +522,9 @@ static void test_write_keeps_unknown_keys(void **state) {
                         "\"\":\"\",\"q\\\"\":0}",
                         ",\n  \"mdevd\": {\"k\":[1,-2,3.50,1E3,true,false,null,\"]}\"],\"o\":{}},\n"
                         "  \"e\": [],\n  \"\": \"\",\n  \"q\\\"\": 0");
-        assert_rewrites("\n{ \"x\" :\t\"\\u00e9\\u0000\\\\\" , \"y\"\n:\n{\n    \"a\": 1\n  }\n, "
+        assert_rewrites("\n{ \"x\" :\t\"\\u00e9\\\\\" , \"y\"\n:\n{\n    \"a\": 1\n  }\n, "
                         "\"attrs\" : [ ]\n}\n",
-                        ",\n  \"x\": \"\xc3\xa9\\u0000\\\\\",\n  \"y\": {\"a\":1}");
+                        ",\n  \"x\": \"\xc3\xa9\\\\\",\n  \"y\": {\"a\":1}");
 
         /* The last of a pair counts; a known key however it is written is not unknown. */
         assert_rewrites("{\"x\":18446744073709551615,\"y\":-9223372036854775808,\"d\":1e999}",

@@ -791,16 +791,21 @@ static void test_unheard_creation_goes_on(void **state) {
         assert_true(tree_has(FILE_A));
 }
 
+/* What is to be written down is not begun; what is not, does not depend on the disk. */
 static void test_store_broken(void **state) {
-        Request r = request_for(REQUEST_CREATE, NULL);
+        Request defined = request_for(REQUEST_CREATE, NULL), transient = request_for(REQUEST_CREATE, NULL);
 
         (void) state;
 
         tree_put("etc/mdevctl.d", "no directory");
-        perform(&r, -EBADF, "result\ntypes " P1 " " TYPE "=4\n");
+        defined.define = true;
+        perform(&defined, -EBADF, "result\ntypes " P1 " " TYPE "=4\n");
         assert_result(FAILURE_STORE, ENOTDIR, false);
         assert_string_equal(told.failure.subject, "/etc/mdevctl.d");
         assert_string_equal(kernel.log, ""); /* nothing was tried */
+
+        perform(&transient, -EBADF, "sighting present " P1 " " TYPE "\nresult\ntypes " P1 " " TYPE "=4\n");
+        assert_result(FAILURE_NONE, 0, true);
 }
 
 /* Types */

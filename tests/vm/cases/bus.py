@@ -6,7 +6,8 @@ import contextlib
 import os
 import time
 
-from jeepney import DBusAddress, HeaderFields, MatchRule, MessageFlag, MessageType, message_bus, new_method_call
+from jeepney import DBusAddress, HeaderFields, MatchRule, MessageFlag, MessageType
+from jeepney import message_bus, new_error, new_method_call, new_method_return
 from jeepney.io.blocking import open_dbus_connection
 
 NAME = "org.mdevd1"
@@ -72,13 +73,15 @@ class Call:
 
 
 class Connection:
-    """A client of the system bus. Signals that were asked for are kept in the order of their arrival."""
+    """A client of the system bus. Signals that were asked for are kept in the order of their arrival, and so are the
+    calls of others."""
 
     def __init__(self):
         self._connection = open_dbus_connection("SYSTEM", auth_timeout=PATIENCE)
         self.name = self._connection.unique_name
         self.replies = {}
         self.signals = []
+        self.calls = []
 
     def close(self):
         self._connection.close()
@@ -89,8 +92,8 @@ class Connection:
     def __exit__(self, *exc):
         self.close()
 
-    def begin(self, path, interface, member, signature=None, *arguments, interactive=False):
-        address = DBusAddress(path, bus_name=NAME, interface=interface)
+    def begin(self, path, interface, member, signature=None, *arguments, interactive=False, destination=NAME):
+        address = DBusAddress(path, bus_name=destination, interface=interface)
         message = new_method_call(address, member, signature, arguments)
         if interactive:
             message.header.flags |= MessageFlag.allow_interactive_authorization
@@ -109,6 +112,11 @@ class Connection:
         self._connection.sock.sendall(header + b"\0" * (-len(header) % 8) + body)
         return Call(self, serial)
 
+    def pid_of(self, name=NAME):
+        """The process that has a name on the bus."""
+        return self.begin("/org/freedesktop/DBus", "org.freedesktop.DBus", "GetConnectionUnixProcessID", "s", name,
+                          destination="org.freedesktop.DBus").result()
+
     def subscribe(self):
         """Keep from now on all signals that mdevd sends."""
         self._connection.send_and_get_reply(message_bus.AddMatch(MatchRule(type="signal", sender=NAME)))
@@ -116,8 +124,17 @@ class Connection:
     def _take(self, message):
         if message.header.message_type is MessageType.signal:
             self.signals.append(message)
+        elif message.header.message_type is MessageType.method_call:
+            self.calls.append(message)
         else:
             self.replies[message.header.fields[HeaderFields.reply_serial]] = message
+
+    def answer(self, call, signature=None, *results):
+        """Answer one of `calls`, for a client that is somebody's service."""
+        self._connection.send(new_method_return(call, signature, results))
+
+    def refuse(self, call, name, sentence):
+        self._connection.send(new_error(call, name, "s", (sentence,)))
 
     def receive_all(self):
         with contextlib.suppress(TimeoutError):
