@@ -1,10 +1,17 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What others do to sysfs is seen."""
 
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
 import sysfs
 from bus import DEVICE, PARENT, PATH, device_path, error
-from guest import new_uuid
-from mdevsim import LARGE, SMALL
+from guest import new_uuid, wait_until
+from mdevsim import LARGE, NOGROUP, SMALL
 
 
 def parent_path(parent):
@@ -84,3 +91,52 @@ def test_a_card_that_is_pulled_takes_its_devices_along(mdevd, parent):
     mdevd.wait_for_removed(device_path(uuid))
     assert mdevd.devices() == []
     assert parent.name not in [row[0] for row in mdevd.parents() if row[2]]
+
+
+@pytest.fixture
+def small_buffer():
+    """A daemon that may not enlarge its socket's buffer, so that a few hundred events are too many for it."""
+    drop_in = Path("/run/systemd/system/mdevd.service.d/small-buffer.conf")
+    drop_in.parent.mkdir(parents=True, exist_ok=True)
+    drop_in.write_text("[Service]\nCapabilityBoundingSet=~CAP_NET_ADMIN\n")
+    systemctl("daemon-reload")
+    systemctl("restart", "mdevd")
+    yield
+    drop_in.unlink()
+    systemctl("daemon-reload")
+    systemctl("restart", "mdevd")
+
+
+def systemctl(*words):
+    return subprocess.run(["systemctl", *words], stdout=subprocess.PIPE, text=True, check=True, timeout=60).stdout
+
+
+def overflows():
+    message_id = "71b8e3f5a2c64d09b6f0d7c4e8a1935d"
+    return subprocess.run(["journalctl", "--quiet", "--output=cat", f"MESSAGE_ID={message_id}"],
+                          stdout=subprocess.PIPE, text=True, timeout=60).stdout.count("Events were lost")
+
+
+@pytest.mark.seconds(300)
+def test_lost_events_lead_to_a_look_at_everything(mdevd, parents, small_buffer, clients):
+    noisy, gone, new = new_uuid(), new_uuid(), new_uuid()
+    for uuid in (noisy, gone):
+        sysfs.create(parents[0], NOGROUP, uuid)
+    client = clients()
+    assert {row.uuid for row in client.devices()} == {noisy, gone}
+    before = overflows()
+
+    pid = int(systemctl("show", "--property=MainPID", "--value", "mdevd"))
+    os.kill(pid, signal.SIGSTOP)
+    for _ in range(1000):
+        sysfs.write(sysfs.DEVICES / noisy / "uevent", "change")
+    sysfs.remove(gone)
+    sysfs.create(parents[1], NOGROUP, new)
+    subprocess.run(["udevadm", "settle", "--timeout=240"], check=True)
+    client.subscribe()
+    os.kill(pid, signal.SIGCONT)
+
+    # Told by signals, without being asked; what was lost were the events of these two.
+    client.wait_for_added(device_path(new))
+    wait_until(lambda: device_path(gone) not in client.managed_objects())
+    assert overflows() > before
