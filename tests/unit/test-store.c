@@ -497,7 +497,9 @@ static void test_write_disk_full(void **state) {
 
         tree_mkdir("etc");
         (void) snprintf(etc, sizeof etc, "%s/etc", tree_root);
-        if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", "", MS_REC | MS_PRIVATE, NULL) < 0 ||
+        /* A mount of its own to make private: "/" is none in a chroot. */
+        if (unshare(CLONE_NEWNS) < 0 || mount(tree_root, tree_root, NULL, MS_BIND, NULL) < 0 ||
+                        mount("none", tree_root, "", MS_PRIVATE, NULL) < 0 ||
                         mount("tmpfs", etc, "tmpfs", 0, "size=32k,mode=755") < 0)
                 skip();
 
@@ -528,6 +530,10 @@ static void test_write_disk_full(void **state) {
         }
         store = store_free(store);
         assert_int_equal(umount2(etc, MNT_DETACH), 0);
+        assert_int_equal(umount2(tree_root, MNT_DETACH), 0);
+        tree_fd = safe_close(tree_fd);
+        tree_fd = open(tree_root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        assert_true(tree_fd >= 0);
         open_store();
 }
 

@@ -55,6 +55,10 @@ class Call:
         self._connection.receive_all()
         return self._serial in self._connection.replies
 
+    def has_answer(self):
+        """Whether the answer has been taken in."""
+        return self._serial in self._connection.replies
+
     def result(self, timeout=PATIENCE):
         """The answer: nothing, one value, or a tuple; or a BusError."""
         reply = self._connection.wait_for(lambda: self._connection.replies.pop(self._serial, None), timeout)
