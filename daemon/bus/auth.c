@@ -238,6 +238,23 @@ static int ask_polkit(Query *q) {
         return r;
 }
 
+/* Whether there are more questions than may be pending, with @more to come. Root's are none: they end at the
+ * bus. */
+static bool too_many(const Auth *a, const char *sender, unsigned more) {
+        unsigned n = more;
+
+        for (const Query *q = a->queries; q; q = q->next)
+                n += streq(q->sender, sender);
+
+        return n > a->queries_per_sender_max || a->n_queries + more > a->queries_max;
+}
+
+static int refuse_too_many(const Auth *a, sd_bus_error *error) {
+        return sd_bus_error_setf(error, MDEVD_ERROR_LIMITS_EXCEEDED,
+                        "Too many authorizations pending: the limit is %u for one client and %u for all.",
+                        a->queries_per_sender_max, a->queries_max);
+}
+
 static int on_credentials(sd_bus_message *reply, void *userdata, sd_bus_error *e _unused_) {
         Query *q = userdata;
         uint32_t uid;
@@ -250,6 +267,10 @@ static int on_credentials(sd_bus_message *reply, void *userdata, sd_bus_error *e
         if (uid == 0)
                 return query_answer(q);
 
+        if (too_many(q->auth, q->sender, 0)) {
+                (void) refuse_too_many(q->auth, &q->error);
+                return query_answer(q);
+        }
         r = ask_polkit(q);
         return r < 0 ? query_refuse(q, SD_BUS_ERROR_ACCESS_DENIED, "polkit cannot be asked.") : 0;
 }
@@ -262,12 +283,21 @@ static int ask_bus(Query *q) {
 
 /* Questions */
 
+/* All of its questions go, also those that were answered and wait for another one's answer. */
 static int on_sender_gone(sd_bus_track *track _unused_, void *userdata) {
-        Query *q = userdata;
+        Query *gone = userdata;
+        sd_bus_message *message = gone->message;
+        Auth *a = gone->auth;
+        Query *next;
 
-        if (q->asked_polkit)
-                cancel_polkit(q);
-        (void) query_free(q);
+        for (Query *q = a->queries; q; q = next) {
+                next = q->next;
+                if (q->message != message)
+                        continue;
+                if (q->asked_polkit)
+                        cancel_polkit(q);
+                (void) query_free(q);
+        }
         return 0;
 }
 
@@ -279,15 +309,6 @@ static Query *find_answer(const Auth *a, const sd_bus_message *message, const ch
                         return q;
 
         return NULL;
-}
-
-static bool too_many(const Auth *a, const char *sender) {
-        unsigned n = 0;
-
-        for (const Query *q = a->queries; q; q = q->next)
-                n += streq(q->sender, sender);
-
-        return n >= a->queries_per_sender_max || a->n_queries >= a->queries_max;
 }
 
 static int query_new(Auth *a, sd_bus_message *message, const char *sender, const char *action,
@@ -334,10 +355,8 @@ int auth_check(Auth *a, sd_bus_message *message, const char *action, const char 
         uid = find_sender(a, sender);
         if (uid && *uid == 0)
                 return 1;
-        if (too_many(a, sender))
-                return sd_bus_error_setf(error, MDEVD_ERROR_LIMITS_EXCEEDED,
-                                "Too many authorizations pending: the limit is %u for one client and %u for all.",
-                                a->queries_per_sender_max, a->queries_max);
+        if (uid && too_many(a, sender, 1))
+                return refuse_too_many(a, error);
 
         r = query_new(a, message, sender, action, uuid, parent, type, &q);
         if (r < 0)

@@ -102,14 +102,23 @@ static void operation_fail(Operation *op, FailureKind kind, int error, const cha
 
 /* Processes */
 
+/* Its operation is over, so it does not keep others from theirs, however long it goes on. */
+static void process_uncount(Process *p) {
+        if (!p->counted)
+                return;
+
+        p->counted = false;
+        p->all->n_running--;
+        dispatch_queue(p->all);
+}
+
 static Process *process_free(Process *p) {
         if (!p)
                 return NULL;
 
         if (p->all->spare == p)
                 p->all->spare = NULL;
-        if (p->counted)
-                p->all->n_running--;
+        process_uncount(p);
         if (p->next)
                 p->next->previous = p->previous;
         if (p->previous)
@@ -162,9 +171,10 @@ static void process_receive(Process *p, unsigned max) {
                 if (frame.kind == FRAME_TYPES)
                         o->types(&frame, o->userdata);
                 else if (p->operation && frame.op == p->operation->request.op) {
-                        if (frame.kind == FRAME_RESULT)
+                        if (frame.kind == FRAME_RESULT) {
+                                process_uncount(p);
                                 operation_finish(TAKE_PTR(p->operation), &frame);
-                        else
+                        } else
                                 p->operation->handler->fact(&frame, p->operation->owner);
                 } else
                         log_warning("A worker (pid %d) told of an operation that is not its own, ignoring.",
@@ -403,7 +413,7 @@ int operations_submit(Operations *o, Request *request, OperationKind kind, int l
 
         /* Started from here if it can be, so that a create reaches the kernel without a turn of the loop;
          * what comes of it is told from the loop all the same. */
-        if (!o->queue && has_room(o, op) && operation_start(op) >= 0)
+        if ((!o->queue || !operation_counts(op)) && has_room(o, op) && operation_start(op) >= 0)
                 return 0;
 
         op->next = NULL;

@@ -28,7 +28,12 @@ static int bad(char **ret_reason, const char *format, ...) {
         va_start(ap, format);
         n = vasprintf(ret_reason, format, ap);
         va_end(ap);
-        return n < 0 ? -ENOMEM : -EBADMSG;
+        if (n < 0)
+                return -ENOMEM;
+
+        /* The text's own names are in it, and they may be what is wrong. */
+        (void) text_make_printable(*ret_reason);
+        return -EBADMSG;
 }
 
 static int bad_at(char **ret_reason, const char *text, size_t offset, const char *what) {

@@ -54,12 +54,7 @@ static Presence report_sighting(Effect *e, const char *path) {
 static char *printable_path(const char *parent, const char *name) {
         char *path = store_path(parent, name);
 
-        if (path && !text_is_utf8(path))
-                for (char *p = path; *p; p++)
-                        if ((unsigned char) *p >= 0x80)
-                                *p = '?';
-
-        return path;
+        return path ? text_make_printable(path) : NULL;
 }
 
 static int report_invalid(Effect *e, const char *parent, const char *name, const char *reason) {

@@ -21,6 +21,7 @@
 
 #include "base/file.h"
 #include "host/holder.h"
+#include "model/name.h"
 
 #define LINK_MAX_LENGTH 256U
 #define FDINFO_MAX 65536U
@@ -150,7 +151,7 @@ static void describe(int process_fd, const char *pid, Holder *ret) {
         if (file_read_at(process_fd, "comm", sizeof ret->comm - 1, &comm, &size) < 0)
                 return;
         comm[strcspn(comm, "\n")] = '\0';
-        (void) snprintf(ret->comm, sizeof ret->comm, "%s", comm);
+        (void) snprintf(ret->comm, sizeof ret->comm, "%s", text_make_printable(comm));
 }
 
 /* Return: 1 found for certain; 0 nobody; also tells the likeliest one that is not certain (ret->pid > 0). */

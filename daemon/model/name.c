@@ -65,6 +65,15 @@ bool text_is_utf8(const char *text) {
         return true;
 }
 
+char *text_make_printable(char *text) {
+        if (!text_is_utf8(text))
+                for (char *p = text; *p != '\0'; p++)
+                        if ((unsigned char) *p >= 0x80)
+                                *p = '?';
+
+        return text;
+}
+
 static bool has_control_character(const char *text) {
         for (const unsigned char *p = (const unsigned char *) text; *p != '\0'; p++)
                 if (*p < 0x20 || *p == 0x7f)

@@ -15,6 +15,9 @@
 /* Valid UTF-8 of the kind that D-Bus carries: no surrogates, no non-characters. */
 bool text_is_utf8(const char *text);
 
+/* Replaces what is not such text, so that it can at least be shown. Return: @text. */
+char *text_make_printable(char *text);
+
 /* A parent device's name: one path component, UTF-8, no control characters, not the reserved "scripts.d". */
 bool parent_name_is_valid(const char *name);
 

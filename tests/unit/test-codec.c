@@ -166,6 +166,8 @@ static void test_read_attributes(void **state) {
                 { "[{\"\":\"1\"}]", "attribute 0, \"\": not a valid name or value" },
                 { "[{\"../x\":\"1\"}]", "attribute 0, \"../x\": not a valid name or value" },
                 { "[{\"/etc/x\":\"1\"}]", "attribute 0, \"/etc/x\": not a valid name or value" },
+                /* What cannot be told as it is must not be told as it is. */
+                { "[{\"a\xef\xbf\xbf\":\"1\"}]", "attribute 0, \"a???\": not a valid name or value" },
                 { "[{\"a\":\"1\"},{\"remove\":\"1\"}]",
                                 "attribute 1, \"remove\": not a valid name or value" },
                 { "[{\"mdev_type/x\":\"1\"}]", "not a valid name or value" },

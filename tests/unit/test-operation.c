@@ -367,6 +367,15 @@ static void test_order(void **state) {
 /* Limits */
 
 /* As many at a time as may be, then a queue in order, then no more. */
+static unsigned count_told(const char *word) {
+        unsigned n = 0;
+
+        for (const char *p = told; (p = strstr(p, word)); p++)
+                n++;
+
+        return n;
+}
+
 static void test_limits(void **state) {
         Owner *o[] = { new_owner("0"), new_owner("1"), new_owner("2"), new_owner("3"), new_owner("4"),
                 new_owner("5") };
@@ -400,6 +409,8 @@ static void test_limits(void **state) {
                 release(PATH("slow-%u", which), uuid);
                 assert_int_equal(uuid[7] - '0', which);
                 RUN_UNTIL(o[which]->n_done);
+                /* Its process goes on to tell the types before it ends. */
+                RUN_UNTIL(count_told("types ") == i + 1);
                 RUN_UNTIL((count_children() == (unsigned[]){ 3, 3, 2, 1 }[i]));
         }
         assert_string_equal(told,

@@ -186,6 +186,7 @@ MALFORMED = [
         ('{"mdev_type": 5, "start": "auto"}', "mdev_type"),
         ('{"mdev_type": "a/b", "start": "auto"}', "mdev_type"),
         ('{"mdev_type": "a\\u0000b", "start": "auto"}', "NUL"),
+        ('{"mdev_type": "x", "start": "auto", "attrs": [{"a\\uffff": "1"}]}', "attribute 0"),
         (json_of(attrs={}), "attrs", "not an array"),
         (json_of(attrs=["log"]), "attribute 0", "not an object"),
         (json_of(attrs=[{"log": "x"}, {"a": "1", "b": "2"}]), "attribute 1", "2 names"),
