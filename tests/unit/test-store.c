@@ -498,8 +498,8 @@ static void test_write_disk_full(void **state) {
         tree_mkdir("etc");
         (void) snprintf(etc, sizeof etc, "%s/etc", tree_root);
         /* A mount of its own to make private: "/" is none in a chroot. */
-        if (unshare(CLONE_NEWNS) < 0 || mount(tree_root, tree_root, NULL, MS_BIND, NULL) < 0 ||
-                        mount("none", tree_root, "", MS_PRIVATE, NULL) < 0 ||
+        if (unshare(CLONE_NEWNS) < 0 || mount(tree_root, tree_root, "none", MS_BIND, NULL) < 0 ||
+                        mount("none", tree_root, "none", MS_PRIVATE, NULL) < 0 ||
                         mount("tmpfs", etc, "tmpfs", 0, "size=32k,mode=755") < 0)
                 skip();
 
@@ -520,7 +520,7 @@ static void test_write_disk_full(void **state) {
         assert_unchanged("etc", before);
 
         /* Read-only. */
-        if (mount("none", etc, "", MS_REMOUNT | MS_RDONLY, NULL) >= 0) {
+        if (mount("none", etc, "none", MS_REMOUNT | MS_RDONLY, NULL) >= 0) {
                 assert_int_equal(write_text(P1, UUID_A, "new", true, FAILURE_STORE), -EROFS);
                 assert_int_equal(write_text(P1, UUID_B, "new", false, FAILURE_STORE), -EROFS);
                 assert_int_equal(write_text(P2, UUID_B, "new", false, FAILURE_STORE), -EROFS);
