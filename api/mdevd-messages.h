@@ -23,5 +23,15 @@
 /* Events were lost, everything is looked at anew. No fields. */
 #define MDEVD_MESSAGE_OVERFLOW "71b8e3f5a2c64d09b6f0d7c4e8a1935d"
 
+/* A device that is marked for autostart is not started yet, or will not be. Fields: MDEVD_UUID, MDEVD_PARENT,
+ * MDEVD_TYPE, MDEVD_PENDING (what Pending says). */
+#define MDEVD_MESSAGE_WAITING "4a9e1d70c5b84f3d96e2a8c0b7f15d43"
+
+/* A device was left half made: its creation was cut off. Fields: MDEVD_UUID, MDEVD_PARENT, MDEVD_TYPE. */
+#define MDEVD_MESSAGE_INCOMPLETE "c25f8a0d94e14b7ab3d16e7f08c5a9e2"
+
+/* Changes of the definition files are not seen. No fields. */
+#define MDEVD_MESSAGE_NO_WATCH "0b7d52e9f61c4c08a4b9d3e8157fa6c4"
+
 /* An operation takes long: the driver, or the disk, has not returned. Fields: MDEVD_UUID. */
 #define MDEVD_MESSAGE_SLOW "d6a4c9e83b0f4175a2e5b8d1f7c36049"

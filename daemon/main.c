@@ -134,8 +134,9 @@ static int load_config(Daemon *d, BusLimits *ret) {
 
         d->options.limits = (ManagerLimits){
                 .devices_max = config.devices_max,
-                .running_max = config.operations_max,
-                .queued_max = config.operations_queued_max,
+                .operations_max = config.operations_max,
+                .creations_max = config.creations_per_driver_max,
+                .operations_queued_max = config.operations_queued_max,
         };
         *ret = (BusLimits){
                 .calls_per_client_max = config.calls_per_client_max,

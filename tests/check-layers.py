@@ -31,7 +31,8 @@ HOST_SIBLINGS = {
     "host/worker.h": {"host/wire.h"},
     "host/effect.h": {"host/wire.h"},
     # the one place where the effects meet
-    "host/effect.c": {"host/codec.h", "host/driver.h", "host/holder.h", "host/kmsg.h", "host/store.h", "host/sysfs.h"},
+    "host/effect.c": {"host/codec.h", "host/driver.h", "host/holder.h", "host/kmsg.h", "host/record.h", "host/store.h",
+                      "host/sysfs.h"},
 }
 
 # What enters a driver, waits for the disk or reads what it should not: for workers, never for the main loop.

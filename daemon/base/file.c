@@ -206,3 +206,22 @@ int file_write_atomic_at(int temporary_dir_fd, int dir_fd, const char *name, con
 
         return 0;
 }
+
+int directory_make_at(int dir_fd, const char *path) {
+        char step[256];
+        int fd;
+
+        if (strlen(path) >= sizeof step)
+                return -ENAMETOOLONG;
+
+        for (const char *end = path; *end;) {
+                end += strcspn(end + 1, "/") + 1;
+                memcpy(step, path, (size_t) (end - path));
+                step[end - path] = '\0';
+                if (mkdirat(dir_fd, step, 0755) < 0 && errno != EEXIST)
+                        return -errno;
+        }
+
+        fd = openat(dir_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+        return fd < 0 ? -errno : fd;
+}

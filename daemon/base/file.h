@@ -35,6 +35,10 @@ int file_read_at(int dir_fd, const char *name, size_t max, char **ret, size_t *r
 int file_write_atomic_at(int temporary_dir_fd, int dir_fd, const char *name, const char *data, size_t size,
                 bool replace);
 
+/* Opens the directory @path below @dir_fd, making what is missing of it. Return: a descriptor; -ENAMETOOLONG;
+ * an errno of mkdirat(2) or openat(2). */
+int directory_make_at(int dir_fd, const char *path);
+
 /* Removes @name if it is a temporary file of file_write_atomic_at() whose writer was killed. */
 void file_remove_stray_at(int dir_fd, const char *name);
 

@@ -112,6 +112,26 @@ static inline char **strv_free(char **v) {
 
 DEFINE_CLEANUP(char **, strv_free);
 
+/* Return: 0; -ENOMEM, then *ret is what it was. */
+static inline int strv_copy(char *const *v, char ***ret) {
+        _cleanup_(strv_freep) char **copy = NULL;
+        size_t n = 0;
+
+        while (v[n])
+                n++;
+        copy = calloc(n + 1, sizeof *copy);
+        if (!copy)
+                return -ENOMEM;
+        for (size_t i = 0; i < n; i++) {
+                copy[i] = strdup(v[i]);
+                if (!copy[i])
+                        return -ENOMEM;
+        }
+
+        *ret = TAKE_PTR(copy);
+        return 0;
+}
+
 /* Makes room for one more element in a vector that doubles. Return: 0; -ENOMEM, then nothing changed. */
 static inline int grow(void **vector, size_t *n_allocated, size_t n_needed, size_t element_size) {
         size_t n = MAX(*n_allocated, (size_t) 4);

@@ -26,7 +26,7 @@ int device_object_add(Bus *b);
 int parent_object_add(Bus *b);
 
 /* Names of the properties that a change has touched, NULL-terminated, into a vector that is large enough. */
-#define CHANGED_NAMES_MAX 16U
+#define CHANGED_NAMES_MAX 20U
 void device_changed_names(unsigned what, const char *names[static CHANGED_NAMES_MAX]);
 void parent_changed_names(unsigned what, const char *names[static CHANGED_NAMES_MAX]);
 void manager_changed_names(unsigned what, const char *names[static CHANGED_NAMES_MAX]);

@@ -36,6 +36,8 @@ static int get_string(sd_bus *bus _unused_, const char *path _unused_, const cha
                 value = origin_to_string(d->origin);
         else if (streq(property, "SysfsPath"))
                 value = d->path;
+        else if (streq(property, "Pending"))
+                value = waiting_to_string(d->waiting);
 
         return sd_bus_message_append(reply, "s", strempty(value));
 }
@@ -141,6 +143,7 @@ static const struct {
         { "Attributes", CHANGED_LIVE | CHANGED_DEFINITIONS },
         { "Definitions", CHANGED_DEFINITIONS },
         { "LastError", CHANGED_ERROR },
+        { "Pending", CHANGED_WAITING },
 };
 
 _Static_assert(ELEMENTSOF(touched) < CHANGED_NAMES_MAX, "the vector of names is too short");
@@ -171,6 +174,7 @@ static const sd_bus_vtable vtable[] = {
         SD_BUS_PROPERTY("SysfsPath", "s", get_string, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("IOMMUGroup", "i", get_iommu_group, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("DeviceNode", "s", get_device_node, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("Pending", "s", get_string, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("LastError", "(ss)", get_last_error, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_VTABLE_END,
 };

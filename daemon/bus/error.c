@@ -100,6 +100,9 @@ static const Wording wordings[_FAILURE_MAX] = {
         [FAILURE_WORKER] = { SD_BUS_ERROR_FAILED,
                         "The worker process for device {uuid} failed[: {detail}][ ({errno})]. What is shown of the device "
                         "is what is there now." },
+        [FAILURE_INCOMPLETE] = { SD_BUS_ERROR_FAILED,
+                        "Device {uuid}[ on parent {parent}][, type {type}] is there, but whoever created it was "
+                        "interrupted before all its attributes were set. Do not use it: stop it, and start it again." },
         [FAILURE_PENDING] = { MDEVD_ERROR_PENDING,
                         "The work on device {uuid}[ on parent {parent}] is not done yet, and goes on. Signals tell of its end." },
         [FAILURE_CANCELLED] = { MDEVD_ERROR_PENDING,

@@ -258,6 +258,8 @@ int method_list_types(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         r = manager_refresh_types(b->manager, c->parent, &f, reply_types, c);
         if (r < 0)
                 return error_set(error, &f);
+        if (r > 0)
+                reply_types(NULL, NULL, c);
 
         TAKE_PTR(c);
         return 1;

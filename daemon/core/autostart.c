@@ -1,94 +1,576 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Starting what is marked to be started. */
+/* Starting what is marked to be started. The arrival of a parent opens a round: every definition on it that
+ * is marked, and whose device does not live, is due, and stays so until the device lives or is not marked any
+ * more. What is due is looked at again with each change that concerns it, and model/autostart.c says what is
+ * to be done. What is marked later than its parent came, or was stopped by somebody, is not due: it is
+ * started with the next arrival, as with "systemctl enable".
+ *
+ * A round outlives the daemon: what is still due in it is remembered below /run for the next one, so that a
+ * restart neither starts again what somebody has stopped nor forgets what waits.
+ *
+ * Changes are taken in at the commit point, where nothing may be begun; what follows from them is done in a
+ * turn of the loop of its own. */
 
+#include <search.h>
+
+#include "base/log.h"
 #include "core/manager-private.h"
+#include "host/memo.h"
+#include "model/autostart.h"
 
-/* One parent's devices being started, all at once. */
-typedef struct StartParent {
-        unsigned n_left; /* of the devices, and one while they are being begun */
-        StartFailure *failures;
-        size_t n_failures, n_allocated;
-        ManagerStartParentReply reply;
-        void *userdata;
-        sd_event_source *none; /* if there is nothing to do, the reply comes from the loop all the same */
-} StartParent;
+/* Between the attempts with a driver that says "not yet": 0.2, 0.4 … 6.4 s, some 12 s in all. */
+#define NOT_YET_DELAY_USEC (UINT64_C(200) * 1000)
+#define NOT_YET_MAX 6U
 
-static void start_parent_unref(StartParent *s) {
-        if (--s->n_left > 0)
-                return;
+/* A device that is to be started. */
+typedef struct Due {
+        AutostartDevice autostart; /* first: its UUID is the key */
+        Manager *m;
+        sd_event_source *again;
+        bool undecided;
+        bool queued;
+} Due;
 
-        s->reply(s->failures, s->n_failures, s->userdata);
-        for (size_t i = 0; i < s->n_failures; i++)
-                failure_done(&s->failures[i].failure);
-        free(s->failures);
-        (void) sd_event_source_disable_unref(s->none);
-        free(s);
+/* Attempts on one type since the last reading of its parent, which cannot have counted them. */
+typedef struct Spent {
+        char *type;
+        uint64_t n_readings;
+        uint32_t n;
+} Spent;
+
+/* A parent that has arrived, as far as we have heard. */
+typedef struct Round {
+        char *parent;
+        uint64_t life; /* 0: it is gone again */
+        bool changed;  /* what is due in it is not what is remembered */
+        Spent *spent;
+        size_t n_spent, n_spent_allocated;
+} Round;
+
+struct Autostarts {
+        bool begun; /* the definitions are known */
+        int memo_fd;
+        void *due; /* of Due, by UUID */
+        size_t n_due, n_queued, n_trying, n_undecided;
+        Round *rounds;
+        size_t n_rounds, n_rounds_allocated;
+        sd_event_source *run;
+        bool remember; /* some round has changed */
+};
+
+/* What is due */
+
+static int due_order(const void *a, const void *b) {
+        return uuid_order(&((const Due *) a)->autostart.uuid, &((const Due *) b)->autostart.uuid);
 }
 
-static void add_failure(StartParent *s, const Uuid *uuid, const Failure *f) {
-        if (grow((void **) &s->failures, &s->n_allocated, s->n_failures + 1, sizeof *s->failures) < 0)
-                return;
+static Due *find_due(const Autostarts *a, const Uuid *uuid) {
+        const Due key = { .autostart.uuid = *uuid };
+        void *node = tfind(&key, (void *const *) &a->due, due_order);
 
-        s->failures[s->n_failures] = (StartFailure){ .uuid = *uuid, .failure = FAILURE_INIT };
-        failure_copy(f, &s->failures[s->n_failures++].failure);
+        return node ? *(Due **) node : NULL;
 }
 
-static void on_started(const Failure *f, const Uuid *uuid, void *userdata) {
-        StartParent *s = userdata;
+static void due_free(void *p) {
+        Due *due = p;
 
-        if (f)
-                add_failure(s, uuid, f);
-        start_parent_unref(s);
+        (void) sd_event_source_disable_unref(due->again);
+        autostart_done(&due->autostart);
+        free(due);
 }
 
-static int on_none(sd_event_source *source _unused_, uint64_t usec _unused_, void *userdata) {
-        start_parent_unref(userdata);
+/* One place where the numbers are kept. */
+static void due_set(Due *due, bool queued, bool undecided, bool trying) {
+        Autostarts *a = due->m->autostarts;
+
+        a->n_queued += (size_t) queued - (size_t) due->queued;
+        a->n_undecided += (size_t) undecided - (size_t) due->undecided;
+        a->n_trying += (size_t) trying - (size_t) due->autostart.trying;
+        due->queued = queued;
+        due->undecided = undecided;
+        due->autostart.trying = trying;
+}
+
+static void run_soon(Manager *m) {
+        (void) sd_event_source_set_enabled(m->autostarts->run, SD_EVENT_ONESHOT);
+}
+
+/* To be looked at in the next turn of the loop. */
+static void enqueue(Due *due) {
+        due_set(due, true, due->undecided, due->autostart.trying);
+        run_soon(due->m);
+}
+
+static void rounds_changed(Manager *m, const Device *d) {
+        Autostarts *a = m->autostarts;
+
+        for (size_t i = 0; i < a->n_rounds; i++)
+                if (!d || device_find_definition(d, a->rounds[i].parent))
+                        a->rounds[i].changed = a->remember = true;
+}
+
+static int add_due(Manager *m, const Device *d) {
+        Autostarts *a = m->autostarts;
+        Due *due = find_due(a, &d->uuid);
+
+        if (!due) {
+                due = calloc(1, sizeof *due);
+                if (!due)
+                        return -ENOMEM;
+                due->autostart.uuid = d->uuid;
+                due->m = m;
+                if (!tsearch(due, &a->due, due_order)) {
+                        due_free(due);
+                        return -ENOMEM;
+                }
+                a->n_due++;
+        }
+
+        rounds_changed(m, d);
+        enqueue(due);
         return 0;
 }
 
-static void start_one(Manager *m, StartParent *s, const Device *d, const Definition *definition) {
+static void drop_due(Due *due) {
+        Manager *m = due->m;
+
+        due_set(due, false, false, false);
+        (void) tdelete(due, &m->autostarts->due, due_order);
+        m->autostarts->n_due--;
+        rounds_changed(m, registry_find(m->registry, &due->autostart.uuid));
+        due_free(due);
+}
+
+typedef struct DueList {
+        Due **list;
+        size_t n;
+} DueList;
+
+static void collect_one(const void *node, VISIT visit, void *userdata) {
+        DueList *l = userdata;
+
+        if (visit == postorder || visit == leaf)
+                l->list[l->n++] = *(Due *const *) node;
+}
+
+/* @ret: the vector is the caller's; its elements only as long as they are due. */
+static int collect_due(const Autostarts *a, DueList *ret) {
+        *ret = (DueList){ .list = calloc(a->n_due + 1, sizeof *ret->list) };
+        if (!ret->list)
+                return -ENOMEM;
+        twalk_r(a->due, collect_one, ret);
+        return 0;
+}
+
+static Round *find_round(const Autostarts *a, const char *parent) {
+        for (size_t i = 0; i < a->n_rounds; i++)
+                if (streq(a->rounds[i].parent, parent))
+                        return &a->rounds[i];
+
+        return NULL;
+}
+
+/* Attempts */
+
+/* Takes one of the instances that the last reading left. So of many that wait for few instances only so many
+ * are tried. Return: whether there was one. */
+static bool spend(Manager *m, const Definition *definition) {
+        const Parent *p = registry_find_parent(m->registry, definition->parent);
+        Round *round = find_round(m->autostarts, definition->parent);
+        const Type *type = p ? parent_find_type(p, definition->type) : NULL;
+        Spent *spent = NULL;
+
+        if (!round || !type)
+                return true;
+        for (size_t i = 0; i < round->n_spent; i++)
+                if (streq(round->spent[i].type, definition->type))
+                        spent = &round->spent[i];
+        if (!spent) {
+                _cleanup_(freep) char *name = strdup(definition->type);
+
+                if (!name ||
+                                grow((void **) &round->spent, &round->n_spent_allocated, round->n_spent + 1,
+                                                sizeof *round->spent) < 0)
+                        return true;
+                spent = &round->spent[round->n_spent++];
+                *spent = (Spent){ .type = TAKE_PTR(name) };
+        }
+
+        if (spent->n_readings != p->n_readings) {
+                spent->n_readings = p->n_readings;
+                spent->n = 0;
+        }
+        if (spent->n >= type->available_instances)
+                return false;
+        spent->n++;
+        return true;
+}
+
+/* Failures that say more about the moment than about the device. */
+static const bool is_transient[_FAILURE_MAX] = {
+        [FAILURE_EXISTS] = true,
+        [FAILURE_EXISTS_IN_KERNEL] = true,
+        [FAILURE_BEING_CREATED] = true,
+        [FAILURE_BEING_REMOVED] = true,
+        [FAILURE_BUSY] = true,
+        [FAILURE_CHANGED_MEANWHILE] = true,
+        [FAILURE_PARENT_ABSENT] = true,
+        [FAILURE_NO_SUCH_TYPE] = true,
+        [FAILURE_TOO_MANY] = true,
+        [FAILURE_WORKER] = true,
+        [FAILURE_NO_MEMORY] = true,
+};
+
+static AttemptResult result_of(const Failure *f, const Attempt *last) {
+        bool transient = is_transient[f->kind] || (f->kind == FAILURE_KERNEL && f->error == EAGAIN);
+
+        if (f->kind == FAILURE_NO_CAPACITY)
+                return ATTEMPT_FULL;
+        return transient && (!last || last->n_not_yet < NOT_YET_MAX) ? ATTEMPT_NOT_YET : ATTEMPT_FAILED;
+}
+
+static int on_again(sd_event_source *s _unused_, uint64_t usec _unused_, void *userdata) {
+        Due *due = userdata;
+
+        due->again = sd_event_source_disable_unref(due->again);
+        for (size_t i = 0; i < due->autostart.n_attempts; i++)
+                due->autostart.attempts[i].again = true;
+        enqueue(due);
+        return 0;
+}
+
+static void try_again_later(Due *due, const char *parent) {
+        const Attempt *attempt = autostart_find(&due->autostart, parent);
+        uint64_t delay = NOT_YET_DELAY_USEC << (attempt->n_not_yet - 1);
+
+        due->again = sd_event_source_disable_unref(due->again);
+        if (sd_event_add_time_relative(due->m->event, &due->again, CLOCK_MONOTONIC, delay, 0, on_again, due) <
+                        0)
+                log_debug("No memory to wait before the next attempt, ignoring.");
+}
+
+static void attempt_failed(Due *due, const char *parent, const Failure *f) {
+        const Parent *p = registry_find_parent(due->m->registry, parent);
+        AttemptResult result = result_of(f, autostart_find(&due->autostart, parent));
+
+        if (p && p->present && autostart_remember(&due->autostart, p, result) >= 0 &&
+                        result == ATTEMPT_NOT_YET)
+                try_again_later(due, parent);
+}
+
+static void on_tried(const Failure *f, const Uuid *uuid, void *userdata) {
+        Manager *m = userdata;
+        Due *due;
+
+        if (f && f->kind == FAILURE_CANCELLED)
+                return;
+
+        due = find_due(m->autostarts, uuid);
+        if (!due)
+                return;
+        due_set(due, due->queued, due->undecided, false);
+        if (f && f->parent)
+                attempt_failed(due, f->parent, f);
+        enqueue(due);
+}
+
+static void try_it(Due *due, const Definition *definition) {
         const CreateOptions options = { .exist_ok = true };
+        _cleanup_(definition_done) Definition copy = {};
         _cleanup_(failure_done) Failure f = FAILURE_INIT;
+        Manager *m = due->m;
         int r;
 
-        r = manager_create(m, definition, &options, &f, on_started, s);
+        /* What is borrowed from the registry may be gone after the next commit. */
+        r = definition_copy(definition, &copy);
+        if (r < 0) {
+                log_warning_errno(
+                                r, "Not enough memory to start device %s.", UUID_TEXT(&due->autostart.uuid));
+                return;
+        }
+
+        due_set(due, false, false, true);
+        r = manager_create(m, &copy, &options, &f, on_tried, m);
         if (r == 0)
-                s->n_left++;
-        else if (r < 0)
-                add_failure(s, &d->uuid, &f);
+                return;
+        due_set(due, due->queued, due->undecided, false);
+        if (r < 0)
+                attempt_failed(due, copy.parent, &f);
+        enqueue(due);
 }
 
-int manager_start_parent(
-                Manager *m, const char *parent, Failure *f, ManagerStartParentReply reply, void *userdata) {
-        const Parent *p = registry_find_parent(m->registry, parent);
-        _cleanup_(freep) Device **devices = NULL;
-        StartParent *s;
+static void consider(Due *due) {
+        const Device *d = registry_find(due->m->registry, &due->autostart.uuid);
+        AutostartDecision decision = { .verdict = AUTOSTART_OVER };
+
+        due_set(due, false, due->undecided, due->autostart.trying);
+        if (due->autostart.trying)
+                return;
+        if (d)
+                decision = autostart_decide(due->m->registry, d, &due->autostart);
+        due_set(due, false, decision.verdict == AUTOSTART_UNDECIDED, false);
+
+        switch (decision.verdict) {
+        case AUTOSTART_OVER:
+                registry_set_waiting(due->m->registry, &due->autostart.uuid, WAITING_NOT);
+                drop_due(due);
+                break;
+        case AUTOSTART_BUSY:
+        case AUTOSTART_UNDECIDED:
+                break;
+        case AUTOSTART_WAIT:
+                registry_set_waiting(due->m->registry, &due->autostart.uuid, decision.waiting);
+                break;
+        case AUTOSTART_START:
+                registry_set_waiting(due->m->registry, &due->autostart.uuid, WAITING_NOT);
+                if (spend(due->m, decision.definition))
+                        try_it(due, decision.definition);
+                else /* the end of those before it leads to another reading */
+                        due_set(due, false, true, false);
+                break;
+        }
+}
+
+/* Rounds */
+
+static void remember_round(Manager *m, Round *round, const DueList *due) {
+        _cleanup_(freep) Uuid *uuids = calloc(due->n + 1, sizeof *uuids);
         size_t n = 0;
+        int r;
 
-        (void) failure_set_device(f, NULL, parent, NULL);
-        if (!p)
-                return failure_set(f, FAILURE_NO_SUCH_PARENT, 0, NULL, NULL);
-        if (!p->present)
-                return failure_set(f, FAILURE_PARENT_ABSENT, 0, NULL, NULL);
-
-        s = calloc(1, sizeof *s);
-        if (!s || registry_list(m->registry, &devices, &n) < 0) {
-                free(s);
-                return failure_set(f, FAILURE_NO_MEMORY, 0, NULL, NULL);
-        }
-        *s = (StartParent){ .n_left = 1, .reply = reply, .userdata = userdata };
-
-        if (sd_event_add_time_relative(m->event, &s->none, CLOCK_MONOTONIC, 0, 0, on_none, s) < 0) {
-                free(s);
-                return failure_set(f, FAILURE_NO_MEMORY, 0, NULL, NULL);
-        }
-        for (size_t i = 0; i < n; i++) {
-                const Definition *definition = device_find_definition(devices[i], parent);
+        for (size_t i = 0; uuids && i < due->n; i++) {
+                const Uuid *uuid = &due->list[i]->autostart.uuid;
+                const Device *d = registry_find(m->registry, uuid);
+                const Definition *definition = d ? device_find_definition(d, round->parent) : NULL;
 
                 if (definition && definition->autostart)
-                        start_one(m, s, devices[i], definition);
+                        uuids[n++] = *uuid;
         }
+        r = uuids ? memo_write(m->autostarts->memo_fd, round->parent, round->life, uuids, n) : -ENOMEM;
+        if (r < 0)
+                log_warning_errno(r, "Cannot remember what is still to be started on %s, ignoring: %s",
+                                round->parent, strerror(-r));
+        round->changed = false;
+}
 
+static void remember_rounds(Manager *m) {
+        Autostarts *a = m->autostarts;
+        DueList due;
+
+        if (!a->remember || collect_due(a, &due) < 0)
+                return;
+
+        for (size_t i = 0; i < a->n_rounds; i++)
+                if (a->rounds[i].changed && a->rounds[i].life != 0)
+                        remember_round(m, &a->rounds[i], &due);
+        a->remember = false;
+        free(due.list);
+}
+
+static int on_run(sd_event_source *s _unused_, void *userdata) {
+        Manager *m = userdata;
+        DueList due;
+
+        if (m->autostarts->n_queued > 0 && collect_due(m->autostarts, &due) >= 0) {
+                for (size_t i = 0; i < due.n; i++)
+                        if (due.list[i]->queued)
+                                consider(due.list[i]);
+                free(due.list);
+        }
+        remember_rounds(m);
+
+        manager_commit(m);
         return 0;
+}
+
+/* Opens a round; what is due in it: the listed ones, or without a list all that is marked. */
+static int open_round(Manager *m, const Parent *p, const Uuid *uuids, size_t n_uuids, bool all) {
+        Autostarts *a = m->autostarts;
+        Round *round = find_round(a, p->name);
+        _cleanup_(freep) Device **devices = NULL;
+        size_t n = 0;
+        int r;
+
+        if (!round) {
+                _cleanup_(freep) char *name = strdup(p->name);
+
+                r = grow((void **) &a->rounds, &a->n_rounds_allocated, a->n_rounds + 1, sizeof *a->rounds);
+                if (!name || r < 0)
+                        return -ENOMEM;
+                round = &a->rounds[a->n_rounds++];
+                *round = (Round){ .parent = TAKE_PTR(name) };
+        }
+        round->life = p->life;
+        round->changed = a->remember = true;
+        run_soon(m);
+
+        for (size_t i = 0; i < n_uuids; i++) {
+                const Device *d = registry_find(m->registry, &uuids[i]);
+
+                if (d && !device_is_active(d))
+                        (void) add_due(m, d);
+        }
+        if (!all)
+                return 0;
+
+        r = registry_list(m->registry, &devices, &n);
+        for (size_t i = 0; i < n; i++) {
+                const Definition *definition = device_find_definition(devices[i], p->name);
+
+                if (definition && definition->autostart && !device_is_active(devices[i]))
+                        (void) add_due(m, devices[i]);
+        }
+        return r;
+}
+
+/* The first look at a parent in the life of this daemon: perhaps the one before it was at this round already.
+ */
+static void resume_round(Manager *m, const Parent *p) {
+        _cleanup_(freep) Uuid *uuids = NULL;
+        uint64_t life;
+        size_t n = 0;
+        bool known;
+
+        known = memo_read(m->autostarts->memo_fd, p->name, &life, &uuids, &n) >= 0 && life == p->life;
+        (void) open_round(m, p, uuids, known ? n : 0, !known);
+}
+
+/* Changes */
+
+void autostart_types_read(Manager *m, const char *parent) {
+        Autostarts *a = m->autostarts;
+        DueList due;
+
+        if (a->n_due == 0 || collect_due(a, &due) < 0)
+                return;
+
+        for (size_t i = 0; i < due.n; i++) {
+                const Device *d = registry_find(m->registry, &due.list[i]->autostart.uuid);
+
+                if (d && device_find_definition(d, parent))
+                        enqueue(due.list[i]);
+        }
+        free(due.list);
+}
+
+static void parent_changed(Manager *m, const Parent *p, unsigned what) {
+        Autostarts *a = m->autostarts;
+        Round *round = find_round(a, p->name);
+
+        if (!p->present && round) {
+                round->life = 0;
+                memo_remove(a->memo_fd, p->name);
+        }
+        if (p->present && (!round || round->life != p->life))
+                (void) open_round(m, p, NULL, 0, true);
+
+        autostart_types_read(m, p->name);
+
+        if (what & CHANGED_PARENT) {
+                _cleanup_(freep) Device **devices = NULL;
+                size_t n = 0;
+
+                if (p->n_references == 0 || registry_list(m->registry, &devices, &n) < 0)
+                        return;
+                for (size_t i = 0; i < n; i++)
+                        if (device_find_definition(devices[i], p->name) && !find_due(a, &devices[i]->uuid))
+                                registry_set_waiting(m->registry, &devices[i]->uuid,
+                                                autostart_outlook(m->registry, devices[i]));
+        }
+}
+
+static void device_changed(Manager *m, const Device *d, unsigned what) {
+        Due *due = find_due(m->autostarts, &d->uuid);
+
+        if (!due) {
+                registry_set_waiting(m->registry, &d->uuid, autostart_outlook(m->registry, d));
+                return;
+        }
+        if (what & CHANGED_DEFINITIONS) {
+                autostart_forget(&due->autostart);
+                rounds_changed(m, d);
+        }
+        if (what & ~(unsigned) CHANGED_WAITING)
+                enqueue(due);
+}
+
+void autostart_changes(Manager *m) {
+        const Change *changes;
+        size_t n;
+
+        if (!m->autostarts->begun)
+                return;
+
+        /* More may be queued on the way, and the vector may move. */
+        for (size_t i = 0; changes = registry_changes(m->registry, &n), i < n; i++) {
+                if (changes[i].parent)
+                        parent_changed(m, changes[i].parent, changes[i].what);
+                else if (changes[i].device)
+                        device_changed(m, changes[i].device, changes[i].what);
+        }
+}
+
+void autostart_files_read(Manager *m) {
+        Autostarts *a = m->autostarts;
+        _cleanup_(freep) Parent **parents = NULL;
+        _cleanup_(freep) Device **devices = NULL;
+        size_t n_parents = 0, n_devices = 0;
+
+        if (a->begun)
+                return;
+
+        a->begun = true;
+        (void) registry_list_parents(m->registry, &parents, &n_parents);
+        for (size_t i = 0; i < n_parents; i++)
+                if (parents[i]->present)
+                        resume_round(m, parents[i]);
+
+        (void) registry_list(m->registry, &devices, &n_devices);
+        for (size_t i = 0; i < n_devices; i++)
+                if (!find_due(a, &devices[i]->uuid))
+                        registry_set_waiting(m->registry, &devices[i]->uuid,
+                                        autostart_outlook(m->registry, devices[i]));
+}
+
+bool autostart_is_settled(const Manager *m) {
+        const Autostarts *a = m->autostarts;
+
+        return a->begun && a->n_queued == 0 && a->n_trying == 0 && a->n_undecided == 0;
+}
+
+int autostart_start(Manager *m) {
+        Autostarts *a = calloc(1, sizeof *a);
+        int r;
+
+        if (!a)
+                return -ENOMEM;
+        m->autostarts = a;
+        a->memo_fd = memo_open_directory(m->root_fd);
+        if (a->memo_fd < 0)
+                return a->memo_fd;
+        r = sd_event_add_defer(m->event, &a->run, on_run, m);
+        if (r < 0)
+                return r;
+        return sd_event_source_set_enabled(a->run, SD_EVENT_OFF);
+}
+
+void autostart_stop(Manager *m) {
+        Autostarts *a = m->autostarts;
+
+        if (!a)
+                return;
+
+        (void) sd_event_source_disable_unref(a->run);
+        tdestroy(a->due, due_free);
+        for (size_t i = 0; i < a->n_rounds; i++) {
+                for (size_t k = 0; k < a->rounds[i].n_spent; k++)
+                        free(a->rounds[i].spent[k].type);
+                free(a->rounds[i].spent);
+                free(a->rounds[i].parent);
+        }
+        free(a->rounds);
+        (void) safe_close(a->memo_fd);
+        free(a);
+        m->autostarts = NULL;
 }

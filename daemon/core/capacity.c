@@ -3,18 +3,28 @@
 /* What parents offer, and how many instances are left: only the driver knows, and to ask it may take for
  * ever, so a worker asks. At most one reading of a parent is under way and one more is owed: who asks while
  * one is under way needs one that began afterwards, and all who do share it. So no flood of questions makes
- * more than two processes a parent. */
+ * more than two processes a parent.
+ *
+ * Nobody tells when an instance is taken or given back, so after each creation and removal, ours or not, the
+ * parent is read, and its siblings on the same card: a moment later, for such things come in swarms. */
 
+#include "base/log.h"
 #include "core/manager-private.h"
+#include "host/sysfs.h"
 
-/* An answer that a driver does not give in this time is the one that it gave last. */
+/* An answer that a driver does not give in this time is the one that it gave last; or none, if it never gave
+ * one. */
 #define READING_PATIENCE_USEC (UINT64_C(5) * 1000 * 1000)
+
+#define STALE_DELAY_USEC (UINT64_C(10) * 1000)
+
+#define READINGS_PER_DRIVER_MAX 16U
 
 /* One request that waits for some readings. */
 typedef struct Join {
         Manager *m;
-        unsigned n_refs;    /* one for each waiter, and one while it is being made */
-        ManagerReply reply; /* NULL: has been called */
+        unsigned n_refs; /* one for each waiter, and one while it is being made */
+        ManagerReply reply;
         void *userdata;
         sd_event_source *timer;
 } Join;
@@ -28,26 +38,20 @@ struct Reading {
         Manager *m;
         char *parent;
         Reading *next;
-        Waiter *now;   /* of the reading under way */
-        Waiter *later; /* of the one after it */
+        Waiter *now;               /* of the reading under way */
+        Waiter *later;             /* of the one after it */
+        sd_event_source *patience; /* with a parent that has never been read */
         bool again;
 };
 
-static void join_answer(Join *j) {
-        ManagerReply reply = j->reply;
+static void join_unref(Join *j) {
         static const Uuid none;
 
-        j->reply = NULL;
-        j->timer = sd_event_source_disable_unref(j->timer);
-        if (reply)
-                reply(NULL, &none, j->userdata);
-}
-
-static void join_unref(Join *j) {
         if (--j->n_refs > 0)
                 return;
 
-        join_answer(j);
+        (void) sd_event_source_disable_unref(j->timer);
+        j->reply(NULL, &none, j->userdata);
         free(j);
 }
 
@@ -61,6 +65,18 @@ static void waiters_answer(Waiter *w) {
         }
 }
 
+static void waiters_drop(Waiter **list, const Join *j) {
+        while (*list) {
+                Waiter *w = *list;
+
+                if (w->join == j) {
+                        *list = w->next;
+                        free(w);
+                } else
+                        list = &w->next;
+        }
+}
+
 static void reading_free(Reading *reading) {
         for (Reading **r = &reading->m->readings; *r; r = &(*r)->next)
                 if (*r == reading) {
@@ -68,10 +84,25 @@ static void reading_free(Reading *reading) {
                         break;
                 }
 
+        (void) sd_event_source_disable_unref(reading->patience);
         waiters_answer(reading->now);
         waiters_answer(reading->later);
         free(reading->parent);
         free(reading);
+}
+
+/* Whoever waits to know what the parent offers now knows: nothing, as far as can be told. */
+static void give_up(Reading *reading) {
+        const Parent *p = registry_find_parent(reading->m->registry, reading->parent);
+
+        if (p && p->present && !p->types_known)
+                (void) registry_observe_types(reading->m->registry, reading->parent, &(Types){});
+        manager_commit(reading->m);
+}
+
+static int on_patience(sd_event_source *s _unused_, uint64_t usec _unused_, void *userdata) {
+        give_up(userdata);
+        return 0;
 }
 
 static void on_fact(const Frame *fact _unused_, void *owner _unused_) {}
@@ -83,24 +114,30 @@ static const OperationHandler handler = { .fact = on_fact, .done = on_done };
 static int reading_start(Reading *reading) {
         _cleanup_(request_done) Request request = { .kind = REQUEST_TYPES };
         _cleanup_(failure_done) Failure f = FAILURE_INIT;
+        Manager *m = reading->m;
+        Lane *lane;
 
-        request.op = operations_next_id(reading->m->operations);
+        lane = manager_driver_lane(m, "read", reading->parent, READINGS_PER_DRIVER_MAX);
+        request.op = operations_next_id(m->operations);
         request.parents = calloc(2, sizeof *request.parents);
-        if (!request.parents)
+        if (!lane || !request.parents)
                 return -ENOMEM;
         request.parents[0] = strdup(reading->parent);
         if (!request.parents[0])
                 return -ENOMEM;
 
         return operations_submit(
-                        reading->m->operations, &request, OPERATION_NONE, -EBADF, &handler, reading, &f);
+                        m->operations, &request, OPERATION_NONE, -EBADF, lane, &handler, reading, &f);
 }
 
 static void on_done(Frame *result, void *owner) {
         Reading *reading = owner;
         Waiter *served = TAKE_PTR(reading->now);
+        bool cancelled = result->failure.kind == FAILURE_CANCELLED;
 
-        if (reading->again && result->failure.kind != FAILURE_CANCELLED) {
+        if (!cancelled)
+                give_up(reading);
+        if (reading->again && !cancelled) {
                 reading->again = false;
                 reading->now = TAKE_PTR(reading->later);
                 if (reading_start(reading) < 0)
@@ -111,29 +148,31 @@ static void on_done(Frame *result, void *owner) {
         waiters_answer(served);
 }
 
+static int add_waiter(Waiter **list, Join *join) {
+        Waiter *w;
+
+        if (!join)
+                return 0;
+        w = malloc(sizeof *w);
+        if (!w)
+                return -ENOMEM;
+        *w = (Waiter){ .join = join, .next = *list };
+        *list = w;
+        join->n_refs++;
+        return 0;
+}
+
 /* Asks for a reading of @parent that begins from now on. @join: is told of its end; NULL: nobody is. */
 static int reading_request(Manager *m, const char *parent, Join *join) {
+        const Parent *p = registry_find_parent(m->registry, parent);
         Reading *reading = m->readings;
-        Waiter *w = NULL;
         int r;
-
-        if (join) {
-                w = calloc(1, sizeof *w);
-                if (!w)
-                        return -ENOMEM;
-                w->join = join;
-        }
 
         while (reading && !streq(reading->parent, parent))
                 reading = reading->next;
         if (reading) {
                 reading->again = true;
-                if (w) {
-                        join->n_refs++;
-                        w->next = reading->later;
-                        reading->later = w;
-                }
-                return 0;
+                return add_waiter(&reading->later, join);
         }
 
         reading = calloc(1, sizeof *reading);
@@ -141,7 +180,6 @@ static int reading_request(Manager *m, const char *parent, Join *join) {
                 reading->parent = strdup(parent);
         if (!reading || !reading->parent) {
                 free(reading);
-                free(w);
                 return -ENOMEM;
         }
         reading->m = m;
@@ -150,35 +188,81 @@ static int reading_request(Manager *m, const char *parent, Join *join) {
 
         r = reading_start(reading);
         if (r < 0) {
-                free(w);
                 reading_free(reading);
                 return r;
         }
-        if (w) {
-                join->n_refs++;
-                reading->now = w;
-        }
-        return 0;
+        if (p && !p->types_known)
+                (void) sd_event_add_time_relative(m->event, &reading->patience, CLOCK_MONOTONIC,
+                                READING_PATIENCE_USEC, 0, on_patience, reading);
+        return add_waiter(&reading->now, join);
 }
 
 void capacity_refresh(Manager *m, const char *parent) {
         (void) reading_request(m, parent, NULL);
 }
 
-void capacity_stop(Manager *m) {
-        while (m->readings)
-                reading_free(m->readings);
-}
+/* What has changed */
 
-static int on_patience(sd_event_source *s _unused_, uint64_t usec _unused_, void *userdata) {
-        join_answer(userdata);
+static int on_stale(sd_event_source *s _unused_, uint64_t usec _unused_, void *userdata) {
+        Manager *m = userdata;
+        _cleanup_(strv_freep) char **stale = TAKE_PTR(m->stale);
+
+        m->n_stale = 0;
+        m->stale_timer = sd_event_source_disable_unref(m->stale_timer);
+        for (char **name = stale; name && *name; name++)
+                capacity_refresh(m, *name);
         return 0;
 }
 
-/* Drops the reference that was there while it was made; replies from the loop, also if nothing had to be
- * read. */
-static int on_nothing_to_read(sd_event_source *s _unused_, uint64_t usec _unused_, void *userdata) {
-        join_unref(userdata);
+static void add_stale(Manager *m, const char *parent) {
+        char **larger;
+
+        for (size_t i = 0; i < m->n_stale; i++)
+                if (streq(m->stale[i], parent))
+                        return;
+
+        larger = reallocarray(m->stale, m->n_stale + 2, sizeof *larger);
+        if (!larger)
+                return;
+        m->stale = larger;
+        m->stale[m->n_stale] = strdup(parent);
+        if (m->stale[m->n_stale])
+                m->stale[++m->n_stale] = NULL;
+}
+
+void capacity_changed(Manager *m, const char *parent) {
+        _cleanup_(strv_freep) char **siblings = NULL;
+
+        add_stale(m, parent);
+        if (m->sys_fd >= 0 && sysfs_list_siblings(m->sys_fd, parent, &siblings) >= 0)
+                for (char **s = siblings; s && *s; s++)
+                        add_stale(m, *s);
+
+        if (!m->stale_timer &&
+                        sd_event_add_time_relative(m->event, &m->stale_timer, CLOCK_MONOTONIC,
+                                        STALE_DELAY_USEC, 0, on_stale, m) < 0)
+                log_debug("No memory to read what parent %s has left, ignoring.", parent);
+}
+
+void capacity_stop(Manager *m) {
+        while (m->readings)
+                reading_free(m->readings);
+        m->stale_timer = sd_event_source_disable_unref(m->stale_timer);
+        m->stale = strv_free(m->stale);
+}
+
+/* Requests */
+
+/* The readings that it waited for go on, but nobody waits for them any more. */
+static int on_join_patience(sd_event_source *s _unused_, uint64_t usec _unused_, void *userdata) {
+        Join *j = userdata;
+
+        for (Reading *reading = j->m->readings; reading; reading = reading->next) {
+                waiters_drop(&reading->now, j);
+                waiters_drop(&reading->later, j);
+        }
+        j->n_refs = 1;
+        join_unref(j);
         return 0;
 }
 
@@ -187,7 +271,6 @@ int manager_refresh_types(Manager *m, const char *parent, Failure *f, ManagerRep
         _cleanup_(freep) Parent **parents = NULL;
         size_t n = 0;
         Join *j;
-        int r;
 
         (void) failure_set_device(f, NULL, parent, NULL);
         if (parent && !p)
@@ -209,19 +292,13 @@ int manager_refresh_types(Manager *m, const char *parent, Failure *f, ManagerRep
                 if (parents[i]->present)
                         (void) reading_request(m, parents[i]->name, j);
 
-        if (j->n_refs == 1) {
-                r = sd_event_add_time_relative(
-                                m->event, &j->timer, CLOCK_MONOTONIC, 0, 0, on_nothing_to_read, j);
-                if (r >= 0)
-                        return 0;
-                j->reply = NULL;
-                join_unref(j);
-                return failure_set(f, FAILURE_NO_MEMORY, 0, NULL, NULL);
+        if (--j->n_refs == 0) {
+                free(j);
+                return 1;
         }
 
         /* Without the timer the answer only comes later. */
         (void) sd_event_add_time_relative(
-                        m->event, &j->timer, CLOCK_MONOTONIC, READING_PATIENCE_USEC, 0, on_patience, j);
-        j->n_refs--;
+                        m->event, &j->timer, CLOCK_MONOTONIC, READING_PATIENCE_USEC, 0, on_join_patience, j);
         return 0;
 }

@@ -1,105 +1,49 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Keeps the registry true to the definition files. A worker reads them all and tells each; when it is done,
- * those that the registry knows and it did not tell are gone. What operations of ours write meanwhile is
- * newer than what the reading says about the same UUID, so such a UUID's files are left out of it. */
+/* Keeps the registry true to the definition files. A worker reads them, all or at some places, and tells
+ * each; when it is done, those that the registry knows and it did not tell are gone. What operations of ours
+ * wrote meanwhile is newer than what the reading says about the same definition, and stands. What could not
+ * be read is not gone. */
 
-#include "api/mdevd-messages.h"
+#include <stdio.h>
+
 #include "base/log.h"
 #include "core/manager-private.h"
-
-#define INVALID_MAX 1024U /* files that are reported one by one; who has more has one problem, not many */
+#include "model/name.h"
 
 typedef struct ScanWaiter {
         ManagerReply reply;
         void *userdata;
 } ScanWaiter;
 
-/* A reading of all files under way. */
+/* One definition, as a scan remembers it. */
+typedef struct Seen {
+        Uuid uuid;
+        uint32_t parent; /* index in @parents */
+} Seen;
+
+typedef struct SeenList {
+        Seen *list;
+        size_t n, n_allocated;
+} SeenList;
+
+/* A reading under way. */
 struct Scan {
         Manager *m;
         OpId op;
-        struct Seen {
-                Uuid uuid;
-                uint32_t parent; /* index in @parents */
-        } * seen;
-        size_t n_seen, n_seen_allocated;
+        char **places; /* of the request; NULL: everything */
+
         char **parents;
         size_t n_parents, n_parents_allocated;
-
-        Uuid *touched; /* whose definitions changed since it began: what it read of them may be older */
-        size_t n_touched, n_touched_allocated;
-
-        InvalidDefinition *invalid;
-        size_t n_invalid, n_invalid_allocated;
+        SeenList seen;    /* also what could not be read */
+        SeenList touched; /* what operations have told since it began */
+        bool *spared;     /* by parent: its directory could not be read */
+        bool spares_all;
 
         ScanWaiter *now, *later; /* who waits for this one, and who came while it was under way */
         size_t n_now, n_later;
         bool again;
 };
-
-static void invalid_done(InvalidDefinition *list, size_t n) {
-        for (size_t i = 0; i < n; i++) {
-                free(list[i].path);
-                free(list[i].reason);
-        }
-        free(list);
-}
-
-static InvalidDefinition *find_invalid(InvalidDefinition *list, size_t n, const char *path) {
-        for (size_t i = 0; i < n; i++)
-                if (streq(list[i].path, path))
-                        return &list[i];
-
-        return NULL;
-}
-
-static int add_invalid(InvalidDefinition **list, size_t *n, size_t *n_allocated, const char *path,
-                const char *reason) {
-        _cleanup_(freep) char *p = NULL, *why = NULL;
-        int r;
-
-        if (*n >= INVALID_MAX)
-                return 0;
-        p = strdup(path);
-        why = strdup(reason);
-        if (!p || !why)
-                return -ENOMEM;
-        r = grow((void **) list, n_allocated, *n + 1, sizeof **list);
-        if (r < 0)
-                return r;
-
-        (*list)[(*n)++] = (InvalidDefinition){ .path = TAKE_PTR(p), .reason = TAKE_PTR(why) };
-        return 0;
-}
-
-static void log_invalid(const char *path, const char *reason) {
-        const LogField fields[] = { { "MDEVD_PATH", path }, {} };
-
-        log_event(LOG_WARNING, MDEVD_MESSAGE_INVALID_DEFINITION, fields,
-                        "%s is not a definition and is left alone: %s", path, reason);
-}
-
-int files_add_invalid(Manager *m, const char *path, const char *reason) {
-        InvalidDefinition *known = find_invalid(m->invalid, m->n_invalid, path);
-
-        if (known && streq(known->reason, reason))
-                return 0;
-
-        log_invalid(path, reason);
-        m->changes |= MANAGER_CHANGED_INVALID;
-        return known ? free_and_strdup(&known->reason, reason)
-                     : add_invalid(&m->invalid, &m->n_invalid, &m->n_invalid_allocated, path, reason);
-}
-
-const InvalidDefinition *manager_invalid_definitions(const Manager *m, size_t *ret_n) {
-        *ret_n = m->n_invalid;
-        return m->invalid;
-}
-
-bool manager_is_settled(const Manager *m) {
-        return !m->scan;
-}
 
 static Scan *scan_free(Scan *s) {
         if (!s)
@@ -108,89 +52,119 @@ static Scan *scan_free(Scan *s) {
         for (size_t i = 0; i < s->n_parents; i++)
                 free(s->parents[i]);
         free(s->parents);
-        free(s->seen);
-        free(s->touched);
-        invalid_done(s->invalid, s->n_invalid);
+        (void) strv_free(s->places);
+        free(s->seen.list);
+        free(s->touched.list);
+        free(s->spared);
         free(s->now);
         free(s->later);
         free(s);
         return NULL;
 }
 
-void files_touched(Manager *m, const Uuid *uuid) {
-        Scan *s = m->scan;
-
-        if (s &&
-                        grow((void **) &s->touched, &s->n_touched_allocated, s->n_touched + 1,
-                                        sizeof *s->touched) >= 0)
-                s->touched[s->n_touched++] = *uuid;
+bool files_are_read(const Manager *m) {
+        return !m->scan || (m->scan->places && !m->scan->again);
 }
 
-static bool is_touched(const Scan *s, const Uuid *uuid) {
-        for (size_t i = 0; i < s->n_touched; i++)
-                if (uuid_equal(&s->touched[i], uuid))
+/* Files come one folder after the other, so the last parent is nearly always the one. Return: its index;
+ * -ENOMEM. */
+static int parent_index(Scan *s, const char *parent) {
+        bool *spared;
+        int r;
+
+        for (size_t i = s->n_parents; i-- > 0;)
+                if (streq(s->parents[i], parent))
+                        return (int) i;
+
+        r = grow((void **) &s->parents, &s->n_parents_allocated, s->n_parents + 1, sizeof *s->parents);
+        if (r < 0)
+                return r;
+        spared = reallocarray(s->spared, s->n_parents_allocated, sizeof *spared);
+        if (!spared)
+                return -ENOMEM;
+        s->spared = spared;
+        s->parents[s->n_parents] = strdup(parent);
+        if (!s->parents[s->n_parents])
+                return -ENOMEM;
+        s->spared[s->n_parents] = false;
+        return (int) s->n_parents++;
+}
+
+static int remember(Scan *s, SeenList *list, const Uuid *uuid, const char *parent) {
+        int index, r;
+
+        index = parent_index(s, parent);
+        if (index < 0)
+                return index;
+        r = grow((void **) &list->list, &list->n_allocated, list->n + 1, sizeof *list->list);
+        if (r < 0)
+                return r;
+        list->list[list->n++] = (Seen){ .uuid = *uuid, .parent = (uint32_t) index };
+        return 0;
+}
+
+void files_touched(Manager *m, const Uuid *uuid, const char *parent) {
+        if (m->scan)
+                (void) remember(m->scan, &m->scan->touched, uuid, parent);
+}
+
+static bool is_touched(const Scan *s, const Uuid *uuid, const char *parent) {
+        for (size_t i = 0; i < s->touched.n; i++)
+                if (uuid_equal(&s->touched.list[i].uuid, uuid) &&
+                                streq(s->parents[s->touched.list[i].parent], parent))
                         return true;
 
         return false;
 }
 
-/* Files come one folder after the other, so the last parent is nearly always the one. */
-static int scan_parent_index(Scan *s, const char *parent, uint32_t *ret) {
-        int r;
+/* Facts */
 
-        for (size_t i = s->n_parents; i-- > 0;)
-                if (streq(s->parents[i], parent)) {
-                        *ret = (uint32_t) i;
-                        return 0;
-                }
+static int spare(Scan *s, const Frame *fact) {
+        const Definition *d = &fact->definition;
+        int index;
 
-        r = grow((void **) &s->parents, &s->n_parents_allocated, s->n_parents + 1, sizeof *s->parents);
-        if (r < 0)
-                return r;
-        s->parents[s->n_parents] = strdup(parent);
-        if (!s->parents[s->n_parents])
-                return -ENOMEM;
-        *ret = (uint32_t) s->n_parents++;
+        switch (fact->spares) {
+        case SPARES_FILE:
+                return remember(s, &s->seen, &d->uuid, d->parent);
+        case SPARES_DIRECTORY:
+                index = parent_index(s, d->parent);
+                if (index < 0)
+                        return index;
+                s->spared[index] = true;
+                break;
+        case SPARES_ALL:
+                s->spares_all = true;
+                break;
+        case SPARES_NOTHING:
+        case _SPARES_MAX:
+                break;
+        }
+
         return 0;
 }
 
-static int scan_definition(Scan *s, const Definition *d) {
-        uint32_t parent;
-        int r;
-
-        r = scan_parent_index(s, d->parent, &parent);
-        if (r < 0)
-                return r;
-        r = grow((void **) &s->seen, &s->n_seen_allocated, s->n_seen + 1, sizeof *s->seen);
-        if (r < 0)
-                return r;
-        s->seen[s->n_seen++] = (struct Seen){ .uuid = d->uuid, .parent = parent };
-
-        if (is_touched(s, &d->uuid))
-                return 0;
-        return registry_observe_definition(s->m->registry, &d->uuid, d->parent, d, 0);
-}
-
 static void on_scan_fact(const Frame *fact, void *owner) {
+        const Definition *d = &fact->definition;
         Scan *s = owner;
         int r = 0;
 
-        if (fact->kind == FRAME_DEFINITION && fact->exists)
-                r = scan_definition(s, &fact->definition);
-        else if (fact->kind == FRAME_INVALID) {
-                const InvalidDefinition *known = find_invalid(s->m->invalid, s->m->n_invalid, fact->path);
-
-                if (!known || !streq(known->reason, fact->reason))
-                        log_invalid(fact->path, fact->reason);
-                r = add_invalid(&s->invalid, &s->n_invalid, &s->n_invalid_allocated, fact->path,
-                                fact->reason);
+        if (fact->kind == FRAME_DEFINITION) {
+                if (fact->exists)
+                        r = remember(s, &s->seen, &d->uuid, d->parent);
+                if (r >= 0 && !is_touched(s, &d->uuid, d->parent))
+                        r = registry_observe_definition(
+                                        s->m->registry, &d->uuid, d->parent, fact->exists ? d : NULL, 0);
+        } else if (fact->kind == FRAME_INVALID) {
+                r = spare(s, fact);
+                if (r >= 0)
+                        r = invalid_add(s->m, fact->path, fact->reason, s->op);
         }
         if (r < 0)
                 log_warning_errno(r, "A definition could not be taken in, ignoring: %s", strerror(-r));
 }
 
 static int seen_order(const void *a, const void *b) {
-        const struct Seen *x = a, *y = b;
+        const Seen *x = a, *y = b;
         int order = uuid_order(&x->uuid, &y->uuid);
 
         return order != 0 ? order : x->parent < y->parent ? -1 : x->parent > y->parent;
@@ -198,10 +172,28 @@ static int seen_order(const void *a, const void *b) {
 
 static bool scan_saw(const Scan *s, const Uuid *uuid, const char *parent) {
         for (size_t i = 0; i < s->n_parents; i++) {
-                struct Seen key = { .uuid = *uuid, .parent = (uint32_t) i };
+                Seen key = { .uuid = *uuid, .parent = (uint32_t) i };
 
                 if (streq(s->parents[i], parent))
-                        return bsearch(&key, s->seen, s->n_seen, sizeof key, seen_order);
+                        return s->spared[i] || bsearch(&key, s->seen.list, s->seen.n, sizeof key, seen_order);
+        }
+
+        return false;
+}
+
+/* Whether the scan would have told of the definition, were it there. Of single files it tells that they are
+ * not. */
+static bool is_in_scope(const Scan *s, const Uuid *uuid, const char *parent) {
+        if (!s->places)
+                return true;
+
+        for (char **place = s->places; *place; place++) {
+                const char *slash = strchr(*place, '/');
+
+                if (slash == *place ? streq(slash + 1, UUID_TEXT(uuid))
+                                    : slash[1] == '\0' && strlen(parent) == (size_t) (slash - *place) &&
+                                                                startswith(*place, parent))
+                        return true;
         }
 
         return false;
@@ -212,47 +204,54 @@ static void drop_unseen(Scan *s) {
         _cleanup_(freep) Device **devices = NULL;
         size_t n = 0;
 
-        if (s->n_seen > 0)
-                qsort(s->seen, s->n_seen, sizeof *s->seen, seen_order);
-        if (registry_list(s->m->registry, &devices, &n) < 0)
+        if (s->spares_all || registry_list(s->m->registry, &devices, &n) < 0)
                 return;
+        if (s->seen.n > 0)
+                qsort(s->seen.list, s->seen.n, sizeof *s->seen.list, seen_order);
 
         for (size_t i = 0; i < n; i++) {
                 Device *d = devices[i];
 
-                if (d->op != 0 || is_touched(s, &d->uuid))
-                        continue;
                 for (uint32_t k = d->n_definitions; k-- > 0;) {
+                        const char *name = d->definitions[k].parent;
                         _cleanup_(freep) char *parent = NULL;
 
-                        if (scan_saw(s, &d->uuid, d->definitions[k].parent))
+                        if (!is_in_scope(s, &d->uuid, name) || scan_saw(s, &d->uuid, name) ||
+                                        is_touched(s, &d->uuid, name))
                                 continue;
-                        parent = strdup(d->definitions[k].parent);
+                        /* The string goes with what it names. */
+                        parent = strdup(name);
                         if (parent)
                                 (void) registry_observe_definition(s->m->registry, &d->uuid, parent, NULL, 0);
                 }
         }
 }
 
-static void replace_invalid(Scan *s) {
-        Manager *m = s->m;
-        bool same = m->n_invalid == s->n_invalid;
+static bool has_wide_place(const Scan *s) {
+        for (char **place = s->places; place && *place; place++)
+                if ((*place)[0] == '/' || strchr(*place, '/')[1] == '\0')
+                        return true;
 
-        for (size_t i = 0; same && i < s->n_invalid; i++) {
-                const InvalidDefinition *known = find_invalid(m->invalid, m->n_invalid, s->invalid[i].path);
-
-                same = known && streq(known->reason, s->invalid[i].reason);
-        }
-        if (same)
-                return;
-
-        invalid_done(m->invalid, m->n_invalid);
-        m->invalid = TAKE_PTR(s->invalid);
-        m->n_invalid = s->n_invalid;
-        m->n_invalid_allocated = s->n_invalid_allocated;
-        s->n_invalid = 0;
-        m->changes |= MANAGER_CHANGED_INVALID;
+        return !s->places;
 }
+
+static void sweep_invalid(Scan *s) {
+        if (!s->places && !s->spares_all)
+                invalid_sweep(s->m, NULL, s->op);
+        for (char **place = s->places; place && *place; place++) {
+                _cleanup_(freep) char *path = NULL;
+
+                if ((*place)[0] == '/')
+                        continue;
+                if (asprintf(&path, DEFINITIONS_PATH "/%s", *place) < 0) {
+                        path = NULL;
+                        continue;
+                }
+                invalid_sweep(s->m, text_make_printable(path), s->op);
+        }
+}
+
+/* Life of a scan */
 
 static void answer(const ScanWaiter *waiters, size_t n, const Failure *f) {
         static const Uuid none;
@@ -261,29 +260,33 @@ static void answer(const ScanWaiter *waiters, size_t n, const Failure *f) {
                 waiters[i].reply(failure_is_set(f) ? f : NULL, &none, waiters[i].userdata);
 }
 
-static int scan_start(Manager *m, ScanWaiter *waiters, size_t n_waiters, Failure *f);
+static int scan_start(Manager *m, char **places, ScanWaiter *waiters, size_t n_waiters, Failure *f);
 
 static void on_scan_done(Frame *result, void *owner) {
+        bool cancelled = result->failure.kind == FAILURE_CANCELLED;
         _cleanup_(failure_done) Failure f = FAILURE_INIT;
         Scan *s = owner;
         Manager *m = s->m;
 
         m->scan = NULL;
         if (!failure_is_set(&result->failure)) {
-                drop_unseen(s);
-                replace_invalid(s);
-        } else if (result->failure.kind != FAILURE_CANCELLED)
+                if (has_wide_place(s))
+                        drop_unseen(s);
+                sweep_invalid(s);
+        } else if (!cancelled)
                 log_warning_errno(failure_errno(&result->failure),
                                 "The definitions could not be read, those known before stay: %s",
                                 strempty(result->failure.detail));
 
-        if (result->failure.kind != FAILURE_CANCELLED) {
-                if (s->again && scan_start(m, s->later, s->n_later, &f) >= 0) {
+        if (!cancelled) {
+                if (s->again && scan_start(m, NULL, s->later, s->n_later, &f) >= 0) {
                         s->later = NULL;
                         s->n_later = 0;
                 }
-                m->changes |= MANAGER_CHANGED_SETTLED;
+                if (!s->places)
+                        autostart_files_read(m);
                 manager_commit(m);
+                watching_go_on(m);
         }
 
         answer(s->now, s->n_now, &result->failure);
@@ -293,8 +296,8 @@ static void on_scan_done(Frame *result, void *owner) {
 
 static const OperationHandler scan_handler = { .fact = on_scan_fact, .done = on_scan_done };
 
-/* On success the vector of waiters is taken over. */
-static int scan_start(Manager *m, ScanWaiter *waiters, size_t n_waiters, Failure *f) {
+/* On success the vectors are taken over. */
+static int scan_start(Manager *m, char **places, ScanWaiter *waiters, size_t n_waiters, Failure *f) {
         _cleanup_(request_done) Request request = { .kind = REQUEST_SCAN };
         Scan *s = calloc(1, sizeof *s);
         int r;
@@ -303,13 +306,21 @@ static int scan_start(Manager *m, ScanWaiter *waiters, size_t n_waiters, Failure
                 return failure_set(f, FAILURE_NO_MEMORY, 0, NULL, NULL);
         s->m = m;
         s->op = request.op = operations_next_id(m->operations);
+        if (places && strv_copy(places, &request.parents) < 0) {
+                (void) scan_free(s);
+                return failure_set(f, FAILURE_NO_MEMORY, 0, NULL, NULL);
+        }
+        /* First the watch: what changes while it is read is an event. */
+        if (!places)
+                watching_update(m);
 
-        r = operations_submit(m->operations, &request, OPERATION_NONE, -EBADF, &scan_handler, s, f);
+        r = operations_submit(m->operations, &request, OPERATION_NONE, -EBADF, NULL, &scan_handler, s, f);
         if (r < 0) {
                 (void) scan_free(s);
                 return r;
         }
 
+        s->places = places;
         s->now = waiters;
         s->n_now = n_waiters;
         m->scan = s;
@@ -344,15 +355,18 @@ int files_scan(Manager *m, Failure *f, ManagerReply reply, void *userdata) {
                 return 0;
         }
 
-        r = scan_start(m, waiters, n, f);
+        r = scan_start(m, NULL, waiters, n, f);
         if (r < 0)
                 free(waiters);
         return r;
 }
 
+int files_read(Manager *m, char **places) {
+        _cleanup_(failure_done) Failure f = FAILURE_INIT;
+
+        return m->scan ? -EBUSY : scan_start(m, places, NULL, 0, &f);
+}
+
 void files_stop(Manager *m) {
         m->scan = scan_free(m->scan);
-        invalid_done(m->invalid, m->n_invalid);
-        m->invalid = NULL;
-        m->n_invalid = 0;
 }

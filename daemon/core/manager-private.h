@@ -8,14 +8,23 @@
 #include "core/operation.h"
 #include "host/monitor.h"
 
-typedef struct Scan Scan;
+typedef struct Autostarts Autostarts;
 typedef struct Reading Reading;
+typedef struct Scan Scan;
+typedef struct Watching Watching;
+
+/* A device that is to be looked at once more. */
+typedef struct Suspect {
+        Uuid uuid;
+        uint64_t at_usec;
+} Suspect;
 
 struct Manager {
         sd_event *event;
         int root_fd;
         int sys_fd;   /* -EBADF while there is no /sys */
         bool is_host; /* the root is "/": udev speaks about what we see */
+        ManagerLimits limits;
         ManagerListener listener;
         WorkerProgram program;
         Registry *registry;
@@ -23,32 +32,55 @@ struct Manager {
 
         /* What the listener was last told. */
         RegistryCounts told;
+        bool told_settled;
         unsigned changes; /* of ManagerChange, since the last commit */
+
+        /* Until all has been looked at for the first time. */
+        bool is_quiet;
+        ManagerReply ready;
+        void *ready_userdata;
+
+        int record_fd;
 
         /* reconcile.c */
         Monitor *monitor;
         sd_event_source *monitor_io;
         sd_event_source *second_look; /* for the suspects: what may be on its way in or out */
-        Uuid *suspects;
+        Suspect *suspects;            /* in the order of their times */
         size_t n_suspects, n_suspects_allocated;
 
-        /* files.c */
+        /* files.c, invalid.c */
         Scan *scan;
         InvalidDefinition *invalid;
         size_t n_invalid, n_invalid_allocated;
 
+        /* watching.c */
+        Watching *watching;
+
         /* capacity.c */
         Reading *readings;
+        char **stale; /* parents to be read soon */
+        size_t n_stale;
+        sd_event_source *stale_timer;
+
+        /* autostart.c */
+        Autostarts *autostarts;
 };
 
 /* The commit point: logs and tells what has changed, then forgets it. Every entry from the event loop ends
  * here, before it replies. */
 void manager_commit(Manager *m);
 
+/* The lane of what enters the driver of @parent, for one purpose. NULL: no memory. */
+Lane *manager_driver_lane(Manager *m, const char *purpose, const char *parent, unsigned max);
+
 /* verbs.c */
 
 /* Takes over what a worker of an earlier daemon is still at. */
 void verbs_adopt_all(Manager *m);
+
+/* Finds out which of the devices that are there are ours, and which of them never were finished. */
+void verbs_recognise_all(Manager *m);
 
 /* reconcile.c */
 int reconcile_start(Manager *m);
@@ -56,6 +88,9 @@ void reconcile_stop(Manager *m);
 
 /* Looks at one device now, unless an operation on it is under way (then when that is over). */
 void reconcile_device(Manager *m, const Uuid *uuid);
+
+/* The same somewhat later: for what may be on its way. */
+void reconcile_device_later(Manager *m, const Uuid *uuid);
 void reconcile_parent(Manager *m, const char *name);
 
 /* Looks at everything; @reply is called when the files have been read too. */
@@ -67,13 +102,66 @@ int reconcile_all(Manager *m, Failure *f, ManagerReply reply, void *userdata);
  * ended. */
 int files_scan(Manager *m, Failure *f, ManagerReply reply, void *userdata);
 
-/* An operation on the definitions of a UUID has ended: what a scan under way read of them may be older. */
-void files_touched(Manager *m, const Uuid *uuid);
+/* Reads what is at @places (wire.h), of which there is at least one; taken over on success. Return: 0; -EBUSY
+ * while another reading is under way; another errno. */
+int files_read(Manager *m, char **places);
 
-/* A file was found that is not a definition. */
-int files_add_invalid(Manager *m, const char *path, const char *reason);
+/* No reading of everything is under way. */
+bool files_are_read(const Manager *m);
+
+/* An operation has told of a definition: what a scan under way read of it may be older. */
+void files_touched(Manager *m, const Uuid *uuid, const char *parent);
 void files_stop(Manager *m);
 
+/* invalid.c */
+
+/* A file was found that is not a definition. @op: of the reading that found it. */
+int invalid_add(Manager *m, const char *path, const char *reason, OpId op);
+
+/* Forgets what was said of @path (with a "/" at its end: of all below; NULL: of everything), unless @op has
+ * found it again. */
+void invalid_sweep(Manager *m, const char *path, OpId op);
+void invalid_stop(Manager *m);
+
+/* watching.c */
+
+void watching_start(Manager *m);
+void watching_stop(Manager *m);
+
+/* Before everything is read: sees to it that all of it is watched. */
+void watching_update(Manager *m);
+
+/* A reading is over; what came up meanwhile is next. */
+void watching_go_on(Manager *m);
+
+/* The definitions of a UUID are to be read again, wherever they are. */
+void watching_read_again(Manager *m, const Uuid *uuid);
+
+/* An operation has told of a definition that it wrote (@exists), or found or left not there: its own event is
+ * no news. @succeeded: it did to the file what it was to do. */
+void watching_operation_told(Manager *m, const Uuid *uuid, const char *parent, bool exists, bool succeeded);
+
 /* capacity.c */
+
+/* Has a worker read what a parent offers. */
 void capacity_refresh(Manager *m, const char *parent);
+
+/* An instance was taken or given back there: the parent and its siblings are read soon. */
+void capacity_changed(Manager *m, const char *parent);
 void capacity_stop(Manager *m);
+
+/* autostart.c */
+
+int autostart_start(Manager *m);
+void autostart_stop(Manager *m);
+
+/* All files have been read. */
+void autostart_files_read(Manager *m);
+
+/* At the commit point, before the changes are told and forgotten. */
+void autostart_changes(Manager *m);
+
+/* A reading of a parent has ended, with whatever result. */
+void autostart_types_read(Manager *m, const char *parent);
+
+bool autostart_is_settled(const Manager *m);

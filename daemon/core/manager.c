@@ -12,19 +12,18 @@
 #include "api/mdevd-messages.h"
 #include "base/log.h"
 #include "core/manager-private.h"
+#include "host/record.h"
+#include "model/name.h"
 
 static void on_types(Frame *frame, void *userdata) {
         Manager *m = userdata;
 
         (void) registry_observe_types(m->registry, frame->parent, &frame->types);
+        autostart_types_read(m, frame->parent);
         manager_commit(m);
 }
 
 int manager_new(Manager **ret, sd_event *event, const ManagerOptions *options) {
-        OperationLimits limits = {
-                .running_max = options->limits.running_max,
-                .queued_max = options->limits.queued_max,
-        };
         _cleanup_(manager_freep) Manager *m = malloc(sizeof *m);
         int r;
 
@@ -34,8 +33,10 @@ int manager_new(Manager **ret, sd_event *event, const ManagerOptions *options) {
                 .event = sd_event_ref(event),
                 .root_fd = -EBADF,
                 .sys_fd = -EBADF,
+                .record_fd = -EBADF,
                 .program = WORKER_PROGRAM_INIT,
                 .is_host = !options->root,
+                .limits = options->limits,
         };
 
         m->root_fd = open(options->root ?: "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -50,13 +51,22 @@ int manager_new(Manager **ret, sd_event *event, const ManagerOptions *options) {
         if (r < 0)
                 return log_error_errno(
                                 r, "Cannot open the worker %s: %s", options->worker_path, strerror(-r));
+        m->record_fd = record_open_directory(m->root_fd);
+        if (m->record_fd < 0)
+                return log_error_errno(m->record_fd, "Cannot open /%s: %s", RECORD_DIRECTORY,
+                                strerror(-m->record_fd));
         r = registry_new(&m->registry, options->limits.devices_max);
         if (r < 0)
                 return log_error_errno(r, "Cannot make the registry: %s", strerror(-r));
-        r = operations_new(&m->operations, event, m->root_fd, &m->program, &limits, on_types, m);
+        r = operations_new(&m->operations, event, m->root_fd, &m->program,
+                        options->limits.operations_queued_max, on_types, m);
         if (r < 0)
                 return log_error_errno(
                                 r, "Cannot prepare for operations in /%s: %s", LOCK_DIRECTORY, strerror(-r));
+
+        r = autostart_start(m);
+        if (r < 0)
+                return log_error_errno(r, "Cannot prepare for autostart: %s", strerror(-r));
 
         *ret = TAKE_PTR(m);
         return 0;
@@ -69,10 +79,14 @@ Manager *manager_free(Manager *m) {
         /* Waiters are told that the work goes on without us. */
         (void) operations_free(m->operations);
         reconcile_stop(m);
+        watching_stop(m);
         files_stop(m);
+        invalid_stop(m);
         capacity_stop(m);
+        autostart_stop(m);
         (void) registry_free(m->registry);
         worker_program_done(&m->program);
+        (void) safe_close(m->record_fd);
         (void) safe_close(m->sys_fd);
         (void) safe_close(m->root_fd);
         (void) sd_event_unref(m->event);
@@ -84,20 +98,45 @@ void manager_set_listener(Manager *m, const ManagerListener *listener) {
         m->listener = *listener;
 }
 
+static void on_files_read(const Failure *f, const Uuid *uuid, void *userdata) {
+        Manager *m = userdata;
+
+        m->is_quiet = false;
+        m->ready(f, uuid, m->ready_userdata);
+}
+
 int manager_start(Manager *m, ManagerReply ready, void *userdata) {
         Failure f = FAILURE_INIT;
         int r;
 
+        m->ready = ready;
+        m->ready_userdata = userdata;
+        m->is_quiet = true;
         r = reconcile_start(m);
         if (r < 0)
                 return r;
+        watching_start(m);
 
         /* Before anything is looked at: what a worker is still at is not to be believed yet. */
         verbs_adopt_all(m);
 
-        r = reconcile_all(m, &f, ready, userdata);
+        r = reconcile_all(m, &f, on_files_read, m);
         failure_done(&f);
+        verbs_recognise_all(m);
+        manager_commit(m);
         return r;
+}
+
+Lane *manager_driver_lane(Manager *m, const char *purpose, const char *parent, unsigned max) {
+        const Parent *p = registry_find_parent(m->registry, parent);
+        char name[2 * NAME_LENGTH_MAX];
+
+        (void) snprintf(name, sizeof name, "%s %s", purpose, strempty(p ? p->driver : NULL));
+        return operations_lane(m->operations, name, max);
+}
+
+bool manager_is_settled(const Manager *m) {
+        return files_are_read(m) && autostart_is_settled(m);
 }
 
 const Registry *manager_registry(const Manager *m) {
@@ -106,7 +145,12 @@ const Registry *manager_registry(const Manager *m) {
 
 /* The commit point */
 
-static void log_device(const Change *c) {
+/* What was there already when the daemon came is no event. */
+static int level(const Manager *m) {
+        return m->is_quiet ? LOG_DEBUG : LOG_INFO;
+}
+
+static void log_device(const Manager *m, const Change *c) {
         const Device *d = c->device;
         bool visible = device_is_visible(d);
         const char *was = c->was_visible ? device_state_to_string(c->old_state) : "unknown";
@@ -115,6 +159,7 @@ static void log_device(const Change *c) {
                         : d->n_definitions > 0 ? d->definitions[0].parent
                                                : NULL;
         const char *type = d->type ?: d->n_definitions > 0 ? d->definitions[0].type : NULL;
+        const char *waiting = waiting_to_string(d->waiting);
         char uuid[UUID_TEXT_SIZE];
         const LogField fields[] = {
                 { "MDEVD_UUID", uuid_to_text(&d->uuid, uuid) },
@@ -122,24 +167,35 @@ static void log_device(const Change *c) {
                 { "MDEVD_TYPE", type },
                 { "MDEVD_STATE", is },
                 { "MDEVD_OLD_STATE", was },
+                { "MDEVD_PENDING", isempty(waiting) ? NULL : waiting },
                 {},
         };
 
         if (!streq(was, is))
-                log_event(LOG_INFO, MDEVD_MESSAGE_DEVICE_STATE, fields, "Device %s%s%s: %s → %s", uuid,
+                log_event(level(m), MDEVD_MESSAGE_DEVICE_STATE, fields, "Device %s%s%s: %s → %s", uuid,
                                 parent ? " on " : "", strempty(parent), was, is);
         else if (visible && (c->what & CHANGED_DEFINITIONS))
-                log_event(LOG_INFO, MDEVD_MESSAGE_DEFINITION, fields,
+                log_event(level(m), MDEVD_MESSAGE_DEFINITION, fields,
                                 "Device %s: its definitions changed (%u).", uuid, d->n_definitions);
+        if ((c->what & CHANGED_WAITING) && d->waiting != WAITING_NOT)
+                log_event(level(m), MDEVD_MESSAGE_WAITING, fields, "Device %s on %s waits to be started: %s",
+                                uuid, strempty(parent), waiting);
 }
 
-static void log_parent(const Change *c) {
+static void log_parent(const Manager *m, const Change *c) {
         const Parent *p = c->parent;
         const LogField fields[] = { { "MDEVD_PARENT", p->name }, {} };
 
         if (c->what & CHANGED_PARENT)
-                log_event(LOG_INFO, MDEVD_MESSAGE_PARENT, fields, "Parent %s is %s.", p->name,
+                log_event(level(m), MDEVD_MESSAGE_PARENT, fields, "Parent %s is %s.", p->name,
                                 p->present ? "there" : "gone");
+}
+
+/* What went needs no record any more. */
+static void drop_record(const Manager *m, const Change *c) {
+        if (c->was_visible && c->old_state != DEVICE_DEFINED && c->device->seen == PRESENCE_ABSENT &&
+                        c->device->op == 0)
+                record_remove(m->record_fd, &c->device->uuid);
 }
 
 static void tell_status(Manager *m) {
@@ -151,11 +207,19 @@ static void tell_status(Manager *m) {
 }
 
 void manager_commit(Manager *m) {
-        RegistryCounts counts = registry_count(m->registry);
+        RegistryCounts counts;
         const Change *changes;
+        bool settled;
         size_t n;
 
+        autostart_changes(m);
+        counts = registry_count(m->registry);
+        settled = manager_is_settled(m);
         changes = registry_changes(m->registry, &n);
+        if (settled != m->told_settled) {
+                m->told_settled = settled;
+                m->changes |= MANAGER_CHANGED_SETTLED;
+        }
         if (memcmp(&counts, &m->told, sizeof counts) != 0) {
                 m->told = counts;
                 m->changes |= MANAGER_CHANGED_COUNTS;
@@ -164,10 +228,11 @@ void manager_commit(Manager *m) {
                 return;
 
         for (size_t i = 0; i < n; i++)
-                if (changes[i].device)
-                        log_device(&changes[i]);
-                else
-                        log_parent(&changes[i]);
+                if (changes[i].device) {
+                        log_device(m, &changes[i]);
+                        drop_record(m, &changes[i]);
+                } else
+                        log_parent(m, &changes[i]);
 
         if (m->listener.changed)
                 m->listener.changed(changes, n, m->changes, m->listener.userdata);

@@ -16,14 +16,16 @@
 typedef struct Manager Manager;
 
 typedef struct ManagerLimits {
-        size_t devices_max;   /* UUIDs that clients may make known */
-        unsigned running_max; /* operations at work at a time, removals aside */
-        unsigned queued_max;  /* operations waiting for one of those */
+        size_t devices_max;             /* UUIDs that clients may make known */
+        unsigned operations_max;        /* at work on definitions at a time */
+        unsigned creations_max;         /* in one driver at a time */
+        unsigned operations_queued_max; /* waiting for one of those */
 } ManagerLimits;
 
 typedef struct InvalidDefinition {
         char *path;
         char *reason;
+        OpId op; /* that found it last */
 } InvalidDefinition;
 
 typedef enum ManagerChange {
@@ -129,7 +131,9 @@ typedef struct StartFailure {
 
 typedef void (*ManagerStartParentReply)(const StartFailure *failures, size_t n, void *userdata);
 
-/* Starts all that is defined on a parent, marked for autostart, and not active. */
+/* Starts all that is defined on a parent, marked for autostart, and not active. If nothing is to be waited
+ * for,
+ * @reply is called before this returns. */
 int manager_start_parent(
                 Manager *m, const char *parent, Failure *f, ManagerStartParentReply reply, void *userdata);
 

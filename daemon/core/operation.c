@@ -23,10 +23,18 @@
 typedef struct Operation Operation;
 typedef struct Process Process;
 
+struct Lane {
+        Lane *next;
+        char *name;
+        unsigned max, n_running;
+        Operation *queue, **queue_end;
+};
+
 struct Operation {
         Operations *all;
-        Operation *next; /* in the queue */
-        Request request; /* emptied when sent, but for the UUID */
+        Lane *lane;
+        Operation *next; /* in the lane's queue */
+        Request request;
         OperationKind kind;
         int lock_fd; /* until it is sent */
         bool locked; /* the lock file is ours to release */
@@ -43,13 +51,13 @@ struct Process {
         sd_event_source *io, *child;
         sd_event_source *more; /* for what was received and not looked at yet */
         Operation *operation;  /* NULL: a spare one, or one whose operation is over */
-        bool counted;          /* in n_running */
+        Lane *counted;         /* in whose n_running it is; NULL: in none's */
 };
 
 struct Operations {
         sd_event *event;
         const WorkerProgram *program;
-        OperationLimits limits;
+        unsigned queued_max;
         OperationTypesFn types;
         void *userdata;
         int lock_fd;
@@ -57,9 +65,8 @@ struct Operations {
 
         Process *processes; /* all of them, the spare one too */
         Process *spare;
-        unsigned n_running;
 
-        Operation *queue, **queue_end;
+        Lane *lanes;
         unsigned n_queued;
         sd_event_source *dispatch; /* starts what is queued when there is room */
         sd_event_source *prepare;  /* starts the spare process when nothing else is to be done */
@@ -104,12 +111,14 @@ static void operation_fail(Operation *op, FailureKind kind, int error, const cha
 
 /* Its operation is over, so it does not keep others from theirs, however long it goes on. */
 static void process_uncount(Process *p) {
-        if (!p->counted)
+        Lane *lane = TAKE_PTR(p->counted);
+
+        if (!lane)
                 return;
 
-        p->counted = false;
-        p->all->n_running--;
-        dispatch_queue(p->all);
+        lane->n_running--;
+        if (lane->queue)
+                dispatch_queue(p->all);
 }
 
 static Process *process_free(Process *p) {
@@ -202,7 +211,6 @@ static void process_describe_end(const siginfo_t *si, char buffer[static 64]) {
 
 static int on_process_exit(sd_event_source *s _unused_, const siginfo_t *si, void *userdata) {
         Process *p = userdata;
-        Operations *o = p->all;
         Operation *op;
         char how[64];
 
@@ -215,7 +223,6 @@ static int on_process_exit(sd_event_source *s _unused_, const siginfo_t *si, voi
                 operation_fail(op, FAILURE_WORKER, 0, how);
         }
 
-        dispatch_queue(o);
         return 0;
 }
 
@@ -285,10 +292,6 @@ static int on_slow(sd_event_source *s, uint64_t usec _unused_, void *userdata) {
         return 0;
 }
 
-static bool operation_counts(const Operation *op) {
-        return op->request.kind != REQUEST_REMOVE && op->request.kind != REQUEST_LOOK;
-}
-
 static int process_give(Process *p, const Operation *op) {
         int r;
 
@@ -317,10 +320,9 @@ static int operation_start(Operation *op) {
                 return r;
 
         op->lock_fd = safe_close(op->lock_fd);
-        if (operation_counts(op)) {
-                p->counted = true;
-                o->n_running++;
-        }
+        p->counted = op->lane;
+        if (op->lane)
+                op->lane->n_running++;
         if (op->request.kind != REQUEST_SCAN) {
                 op->slow_usec = SLOW_FIRST_USEC;
                 (void) sd_event_add_time_relative(
@@ -331,33 +333,61 @@ static int operation_start(Operation *op) {
         return 0;
 }
 
-static bool has_room(const Operations *o, const Operation *op) {
-        return !operation_counts(op) || o->n_running < o->limits.running_max;
+static bool has_room(const Lane *lane) {
+        return !lane || lane->n_running < lane->max;
+}
+
+static Operation *unqueue(Operations *o, Lane *lane) {
+        Operation *op = lane->queue;
+
+        lane->queue = op->next;
+        if (!lane->queue)
+                lane->queue_end = &lane->queue;
+        o->n_queued--;
+        return op;
 }
 
 static int on_dispatch(sd_event_source *s _unused_, void *userdata) {
         Operations *o = userdata;
 
-        while (o->queue && has_room(o, o->queue)) {
-                Operation *op = o->queue;
-                int r;
+        for (Lane *lane = o->lanes; lane; lane = lane->next)
+                while (lane->queue && has_room(lane)) {
+                        Operation *op = unqueue(o, lane);
+                        int r;
 
-                o->queue = op->next;
-                if (!o->queue)
-                        o->queue_end = &o->queue;
-                o->n_queued--;
-
-                r = operation_start(op);
-                if (r < 0)
-                        operation_fail(op, FAILURE_WORKER, r, "it could not be started");
-        }
+                        r = operation_start(op);
+                        if (r < 0)
+                                operation_fail(op, FAILURE_WORKER, r, "it could not be started");
+                }
 
         return 0;
 }
 
+Lane *operations_lane(Operations *o, const char *name, unsigned max) {
+        Lane *lane = o->lanes;
+
+        while (lane && !streq(lane->name, name))
+                lane = lane->next;
+        if (lane)
+                return lane;
+
+        lane = calloc(1, sizeof *lane);
+        if (!lane)
+                return NULL;
+        lane->name = strdup(name);
+        if (!lane->name) {
+                free(lane);
+                return NULL;
+        }
+        lane->max = max;
+        lane->queue_end = &lane->queue;
+        lane->next = o->lanes;
+        o->lanes = lane;
+        return lane;
+}
+
 static void dispatch_queue(Operations *o) {
-        if (o->queue)
-                (void) sd_event_source_set_enabled(o->dispatch, SD_EVENT_ONESHOT);
+        (void) sd_event_source_set_enabled(o->dispatch, SD_EVENT_ONESHOT);
 }
 
 static int take_lock(Operation *op) {
@@ -372,7 +402,7 @@ static int take_lock(Operation *op) {
         return 0;
 }
 
-int operations_submit(Operations *o, Request *request, OperationKind kind, int lock_fd,
+int operations_submit(Operations *o, Request *request, OperationKind kind, int lock_fd, Lane *lane,
                 const OperationHandler *handler, void *owner, Failure *f) {
         _cleanup_(request_done) Request taken = *request;
         Operation *op;
@@ -387,6 +417,7 @@ int operations_submit(Operations *o, Request *request, OperationKind kind, int l
         }
         *op = (Operation){
                 .all = o,
+                .lane = lane,
                 .request = taken,
                 .kind = kind,
                 .lock_fd = lock_fd,
@@ -395,10 +426,10 @@ int operations_submit(Operations *o, Request *request, OperationKind kind, int l
         };
         taken = (Request){};
 
-        if (!has_room(o, op) && o->n_queued >= o->limits.queued_max) {
+        if (!has_room(lane) && o->n_queued >= o->queued_max) {
                 (void) operation_free(op);
                 (void) failure_set(f, FAILURE_TOO_MANY, 0, "operations under way", NULL);
-                f->index = o->limits.queued_max;
+                f->index = o->queued_max;
                 return -failure_errno(f);
         }
         if (kind != OPERATION_NONE) {
@@ -413,12 +444,21 @@ int operations_submit(Operations *o, Request *request, OperationKind kind, int l
 
         /* Started from here if it can be, so that a create reaches the kernel without a turn of the loop;
          * what comes of it is told from the loop all the same. */
-        if ((!o->queue || !operation_counts(op)) && has_room(o, op) && operation_start(op) >= 0)
-                return 0;
+        if (!lane || (!lane->queue && has_room(lane))) {
+                r = operation_start(op);
+                if (r >= 0)
+                        return 0;
+                /* No process to be had, just now. Who is in no lane waits in the one for that. */
+                op->lane = lane = lane ?: operations_lane(o, "", UINT_MAX);
+                if (!lane) {
+                        (void) operation_free(op);
+                        return failure_set(f, FAILURE_WORKER, r, NULL, "it could not be started");
+                }
+        }
 
         op->next = NULL;
-        *o->queue_end = op;
-        o->queue_end = &op->next;
+        *lane->queue_end = op;
+        lane->queue_end = &op->next;
         o->n_queued++;
         dispatch_queue(o);
         return 0;
@@ -433,7 +473,7 @@ int operations_lock_fd(const Operations *o) {
 }
 
 int operations_new(Operations **ret, sd_event *event, int root_fd, const WorkerProgram *program,
-                const OperationLimits *limits, OperationTypesFn types, void *userdata) {
+                unsigned queued_max, OperationTypesFn types, void *userdata) {
         _cleanup_(operations_freep) Operations *o = malloc(sizeof *o);
         int r;
 
@@ -442,13 +482,11 @@ int operations_new(Operations **ret, sd_event *event, int root_fd, const WorkerP
         *o = (Operations){
                 .event = sd_event_ref(event),
                 .program = program,
-                .limits = *limits,
+                .queued_max = queued_max,
                 .types = types,
                 .userdata = userdata,
                 .lock_fd = -EBADF,
         };
-        o->queue_end = &o->queue;
-
         o->lock_fd = lock_open_directory(root_fd);
         if (o->lock_fd < 0)
                 return o->lock_fd;
@@ -471,12 +509,9 @@ Operations *operations_free(Operations *o) {
         if (!o)
                 return NULL;
 
-        while (o->queue) {
-                Operation *op = o->queue;
-
-                o->queue = op->next;
-                operation_fail(op, FAILURE_CANCELLED, 0, NULL);
-        }
+        for (Lane *lane = o->lanes; lane; lane = lane->next)
+                while (lane->queue)
+                        operation_fail(unqueue(o, lane), FAILURE_CANCELLED, 0, NULL);
         while (o->processes) {
                 Process *p = o->processes;
                 Operation *op = TAKE_PTR(p->operation);
@@ -487,6 +522,14 @@ Operations *operations_free(Operations *o) {
                         operation_fail(op, FAILURE_CANCELLED, 0, NULL);
                 }
                 (void) process_free(p);
+        }
+
+        while (o->lanes) {
+                Lane *lane = o->lanes;
+
+                o->lanes = lane->next;
+                free(lane->name);
+                free(lane);
         }
 
         (void) sd_event_source_disable_unref(o->dispatch);

@@ -13,11 +13,9 @@
 
 typedef struct Operations Operations;
 
-typedef struct OperationLimits {
-        unsigned running_max; /* worker processes at a time, removals not counted: they may wait for a VM for
-                                 ever */
-        unsigned queued_max;  /* operations that wait for one of them */
-} OperationLimits;
+/* Operations of one lane wait for each other when there are too many of them, and for nobody else's: so a
+ * driver that hangs holds up its own creations and nothing besides. */
+typedef struct Lane Lane;
 
 /* How an operation's owner hears of it: always from the event loop, never from within operations_submit(). */
 typedef struct OperationHandler {
@@ -32,9 +30,10 @@ typedef struct OperationHandler {
 /* For each FRAME_TYPES, whichever operation told it, be it over or not; its parts may be taken. */
 typedef void (*OperationTypesFn)(Frame *types, void *userdata);
 
-/* @root_fd: "/" or what stands for it; borrowed for the call. @program: borrowed for life. */
+/* @root_fd: "/" or what stands for it; borrowed for the call. @program: borrowed for life. @queued_max:
+ * operations that wait for others of their lane, in all. */
 int operations_new(Operations **ret, sd_event *event, int root_fd, const WorkerProgram *program,
-                const OperationLimits *limits, OperationTypesFn types, void *userdata);
+                unsigned queued_max, OperationTypesFn types, void *userdata);
 
 /* Ends all with FAILURE_CANCELLED; their workers go on. */
 Operations *operations_free(Operations *o);
@@ -42,6 +41,10 @@ DEFINE_CLEANUP(Operations *, operations_free);
 
 /* A number for an operation that is about to begin; never 0, never the same. */
 OpId operations_next_id(Operations *o);
+
+/* The lane of that name, made if there is none; @max: how many of its operations have a process at a time.
+ * Return: borrowed for the life of @o; NULL: no memory. */
+Lane *operations_lane(Operations *o, const char *name, unsigned max);
 
 /* The directory of locks. */
 int operations_lock_fd(const Operations *o);
@@ -51,11 +54,12 @@ int operations_lock_fd(const Operations *o);
  * @request: what to do; moved, empty afterwards, also on error
  * @kind:    OPERATION_NONE: without a lock on the UUID; else what the lock's note says it is for
  * @lock_fd: a lock that is somebody else's, for the worker to wait on; consumed, also on error; -EBADF: none
+ * @lane:    NULL: in none; it never waits for others, as a removal must not, which may wait for a VM for ever
  * @handler: borrowed until @done
  *
  * Return: 0; a negative errno, and @f says FAILURE_TOO_MANY, _BUSY (somebody holds the lock), _WORKER or
  * _NO_MEMORY; then
  *         @done is not called.
  */
-int operations_submit(Operations *o, Request *request, OperationKind kind, int lock_fd,
+int operations_submit(Operations *o, Request *request, OperationKind kind, int lock_fd, Lane *lane,
                 const OperationHandler *handler, void *owner, Failure *f);

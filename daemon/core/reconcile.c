@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* Keeps the registry true to the host. An event is a hint where to look; what a look at sysfs sees is the
- * fact. Start, Rescan and the answer to lost events are one and the same: look at everything.
+ * fact. Start, Rescan and the answer to lost events are one and the same: look at everything. (Events say
+ * nothing of files; when some are lost, those need not be read.)
  *
  * Two things need a second look, some time later, because no event tells of their end: a device on its way in
  * (the kernel makes its type's link last), and one without "remove", which may be an orphan or just in the
@@ -21,20 +22,28 @@
 
 static int on_second_look(sd_event_source *s, uint64_t usec, void *userdata);
 
+/* The times are in order: all wait equally long. */
+static int arm_second_look(Manager *m) {
+        if (m->n_suspects == 0 || m->second_look)
+                return 0;
+        return sd_event_add_time(m->event, &m->second_look, CLOCK_MONOTONIC, m->suspects[0].at_usec, 0,
+                        on_second_look, m);
+}
+
 static void look_again(Manager *m, const Uuid *uuid) {
+        uint64_t now;
+
         for (size_t i = 0; i < m->n_suspects; i++)
-                if (uuid_equal(&m->suspects[i], uuid))
+                if (uuid_equal(&m->suspects[i].uuid, uuid))
                         return;
 
-        if (grow((void **) &m->suspects, &m->n_suspects_allocated, m->n_suspects + 1, sizeof *m->suspects) <
-                        0)
+        if (sd_event_now(m->event, CLOCK_MONOTONIC, &now) < 0 ||
+                        grow((void **) &m->suspects, &m->n_suspects_allocated, m->n_suspects + 1,
+                                        sizeof *m->suspects) < 0)
                 return;
-        m->suspects[m->n_suspects++] = *uuid;
-
-        if (!m->second_look &&
-                        sd_event_add_time_relative(m->event, &m->second_look, CLOCK_MONOTONIC,
-                                        SECOND_LOOK_USEC, 0, on_second_look, m) < 0)
-                m->n_suspects = 0;
+        m->suspects[m->n_suspects++] = (Suspect){ .uuid = *uuid, .at_usec = now + SECOND_LOOK_USEC };
+        if (arm_second_look(m) < 0)
+                m->n_suspects--;
 }
 
 static void look(Manager *m, const Uuid *uuid, const char *path, bool second) {
@@ -51,7 +60,8 @@ static void look(Manager *m, const Uuid *uuid, const char *path, bool second) {
 
         r = sysfs_probe(m->sys_fd, uuid, d && d->path ? d->path : path, &seen);
         if (r < 0) {
-                log_warning_errno(r, "Cannot look at device %s, ignoring: %s", UUID_TEXT(uuid), strerror(-r));
+                log_warning_errno(r, "Cannot look at device %s now: %s", UUID_TEXT(uuid), strerror(-r));
+                look_again(m, uuid);
                 return;
         }
 
@@ -74,23 +84,35 @@ static void look(Manager *m, const Uuid *uuid, const char *path, bool second) {
         d = registry_find(m->registry, uuid);
         after = d ? d->seen : PRESENCE_ABSENT;
         if (after != before && (seen.parent || old_parent))
-                capacity_refresh(m, seen.parent ?: old_parent);
+                capacity_changed(m, seen.parent ?: old_parent);
+}
+
+void reconcile_device_later(Manager *m, const Uuid *uuid) {
+        look_again(m, uuid);
 }
 
 void reconcile_device(Manager *m, const Uuid *uuid) {
         look(m, uuid, NULL, false);
 }
 
-static int on_second_look(sd_event_source *s _unused_, uint64_t usec _unused_, void *userdata) {
+static int on_second_look(sd_event_source *s _unused_, uint64_t usec, void *userdata) {
+        _cleanup_(freep) Suspect *ripe = NULL;
         Manager *m = userdata;
-        _cleanup_(freep) Uuid *suspects = TAKE_PTR(m->suspects);
-        size_t n = m->n_suspects;
+        size_t n = 0;
 
-        m->n_suspects = m->n_suspects_allocated = 0;
         m->second_look = sd_event_source_disable_unref(m->second_look);
+        while (n < m->n_suspects && m->suspects[n].at_usec <= usec)
+                n++;
+        ripe = calloc(n + 1, sizeof *ripe);
+        if (!ripe)
+                return 0;
+        memcpy(ripe, m->suspects, n * sizeof *ripe);
+        m->n_suspects -= n;
+        memmove(m->suspects, m->suspects + n, m->n_suspects * sizeof *m->suspects);
 
         for (size_t i = 0; i < n; i++)
-                look(m, &suspects[i], NULL, true);
+                look(m, &ripe[i].uuid, NULL, true);
+        (void) arm_second_look(m);
 
         manager_commit(m);
         return 0;
@@ -249,7 +271,6 @@ int manager_rescan(Manager *m, Failure *f, ManagerReply reply, void *userdata) {
 
 static int on_monitor(
                 sd_event_source *s _unused_, int fd _unused_, uint32_t events _unused_, void *userdata) {
-        _cleanup_(failure_done) Failure f = FAILURE_INIT;
         Manager *m = userdata;
         MonitorEvent event;
 
@@ -266,7 +287,7 @@ static int on_monitor(
                 case MONITOR_OVERFLOW:
                         log_event(LOG_WARNING, MDEVD_MESSAGE_OVERFLOW, NULL,
                                         "Events were lost; looking at everything anew.");
-                        (void) reconcile_all(m, &f, NULL, NULL);
+                        look_at_host(m);
                         break;
                 }
 

@@ -9,6 +9,17 @@
 #include "api/mdevd-messages.h"
 #include "base/log.h"
 #include "core/manager-private.h"
+#include "host/record.h"
+#include "host/sysfs.h"
+#include "model/name.h"
+
+/* Longer deadlines, about a century, are none. */
+#define DEADLINE_MAX_USEC (UINT64_C(100) * 365 * 24 * 3600 * 1000 * 1000)
+
+typedef struct Told {
+        char *parent;
+        bool exists;
+} Told;
 
 /* One verb under way. */
 typedef struct Verb {
@@ -16,6 +27,7 @@ typedef struct Verb {
         OpId op;
         OperationKind kind;
         Uuid uuid;
+        char *parent;       /* whose instances it takes or gives back; NULL: none's */
         ManagerReply reply; /* NULL: nobody waits, or has been told "pending" */
         void *userdata;
         sd_event_source *deadline;
@@ -24,8 +36,8 @@ typedef struct Verb {
          * one's look: then all definitions are told, and those that are not told are not there. */
         bool looking;
         Failure failure; /* the dead one's, for the reply */
-        char **seen;     /* parents that a definition was told of; NULL-terminated */
-        size_t n_seen, n_seen_allocated;
+        Told *told;      /* definitions that it told of */
+        size_t n_told, n_told_allocated;
 } Verb;
 
 static Verb *verb_free(Verb *v) {
@@ -34,9 +46,10 @@ static Verb *verb_free(Verb *v) {
 
         (void) sd_event_source_disable_unref(v->deadline);
         failure_done(&v->failure);
-        for (size_t i = 0; i < v->n_seen; i++)
-                free(v->seen[i]);
-        free(v->seen);
+        free(v->parent);
+        for (size_t i = 0; i < v->n_told; i++)
+                free(v->told[i].parent);
+        free(v->told);
         free(v);
         return NULL;
 }
@@ -62,27 +75,35 @@ static int verb_new(Manager *m, OperationKind kind, const Uuid *uuid, ManagerRep
         return 0;
 }
 
-static bool verb_changes_definitions(const Verb *v) {
-        return v->kind == OPERATION_DEFINE || v->kind == OPERATION_MODIFY || v->kind == OPERATION_UNDEFINE ||
-                        v->kind == OPERATION_CREATE || v->looking;
-}
-
 /* Facts */
 
-static void remember_seen(Verb *v, const char *parent) {
-        if (grow((void **) &v->seen, &v->n_seen_allocated, v->n_seen + 1, sizeof *v->seen) < 0)
+static void remember_told(Verb *v, const char *parent, bool exists) {
+        if (grow((void **) &v->told, &v->n_told_allocated, v->n_told + 1, sizeof *v->told) < 0)
                 return;
-        v->seen[v->n_seen] = strdup(parent);
-        if (v->seen[v->n_seen])
-                v->n_seen++;
+        v->told[v->n_told].parent = strdup(parent);
+        v->told[v->n_told].exists = exists;
+        if (v->told[v->n_told].parent)
+                v->n_told++;
 }
 
 static bool was_seen(const Verb *v, const char *parent) {
-        for (size_t i = 0; i < v->n_seen; i++)
-                if (streq(v->seen[i], parent))
+        for (size_t i = 0; i < v->n_told; i++)
+                if (v->told[i].exists && streq(v->told[i].parent, parent))
                         return true;
 
         return false;
+}
+
+/* What a reading said of that file before is out of date. */
+static void file_is_told(Verb *v, const char *parent, bool exists) {
+        _cleanup_(freep) char *path = NULL;
+
+        remember_told(v, parent, exists);
+        files_touched(v->m, &v->uuid, parent);
+        if (asprintf(&path, DEFINITIONS_PATH "/%s/%s", parent, UUID_TEXT(&v->uuid)) < 0)
+                path = NULL;
+        if (path)
+                invalid_sweep(v->m, text_make_printable(path), 0);
 }
 
 static void on_fact(const Frame *fact, void *owner) {
@@ -95,13 +116,12 @@ static void on_fact(const Frame *fact, void *owner) {
                 rc = registry_observe(r, &v->uuid, &fact->sighting, v->op);
                 break;
         case FRAME_DEFINITION:
-                if (fact->exists)
-                        remember_seen(v, fact->definition.parent);
+                file_is_told(v, fact->definition.parent, fact->exists);
                 rc = registry_observe_definition(r, &v->uuid, fact->definition.parent,
                                 fact->exists ? &fact->definition : NULL, v->op);
                 break;
         case FRAME_INVALID:
-                rc = files_add_invalid(v->m, fact->path, fact->reason);
+                rc = invalid_add(v->m, fact->path, fact->reason, 0);
                 break;
         case FRAME_TYPES:
         case FRAME_RESULT:
@@ -153,6 +173,65 @@ static void log_failure(const Verb *v, const Failure *f) {
 
 static int look_after_death(Verb *v);
 
+/* Whether a device that is there is one of ours, and whether whoever made it got to the end. */
+static void recognise(Manager *m, const Uuid *uuid) {
+        const Device *d = registry_find(m->registry, uuid);
+        _cleanup_(failure_done) Failure f = FAILURE_INIT;
+        const LogField fields[] = {
+                { "MDEVD_UUID", UUID_TEXT(uuid) },
+                { "MDEVD_PARENT", d && d->parent ? d->parent->name : NULL },
+                { "MDEVD_TYPE", d ? d->type : NULL },
+                {},
+        };
+        Record record;
+
+        if (!d || d->seen != PRESENCE_PRESENT || !d->path || d->op != 0 ||
+                        record_read(m->record_fd, uuid, &record) < 0)
+                return;
+        if (record.whole && record.life != sysfs_life(m->sys_fd, d->path)) {
+                record_remove(m->record_fd, uuid);
+                return;
+        }
+
+        registry_set_origin(m->registry, uuid, ORIGIN_MDEVD);
+        if (record.whole)
+                return;
+        (void) failure_set(&f, FAILURE_INCOMPLETE, 0, NULL, NULL);
+        (void) failure_set_device(&f, uuid, d->parent->name, d->type);
+        registry_set_error(m->registry, uuid, &f);
+        log_event(LOG_WARNING, MDEVD_MESSAGE_INCOMPLETE, fields,
+                        "Device %s on %s was left half made: its creation was cut off. Stop it and start it again.",
+                        UUID_TEXT(uuid), d->parent->name);
+}
+
+void verbs_recognise_all(Manager *m) {
+        _cleanup_(freep) Device **devices = NULL;
+        size_t n = 0;
+
+        (void) registry_list(m->registry, &devices, &n);
+        for (size_t i = 0; i < n; i++)
+                if (devices[i]->seen != PRESENCE_ABSENT)
+                        recognise(m, &devices[i]->uuid);
+}
+
+/* What follows from the end of an operation, once the registry knows of it. */
+static void follow_up(Verb *v, int hints, bool succeeded) {
+        const Device *d = registry_find(v->m->registry, &v->uuid);
+        Manager *m = v->m;
+
+        for (size_t i = 0; i < v->n_told; i++)
+                watching_operation_told(m, &v->uuid, v->told[i].parent, v->told[i].exists, succeeded);
+        if (hints & END_READ_AGAIN)
+                watching_read_again(m, &v->uuid);
+        if (hints & END_LOOK_AGAIN)
+                reconcile_device(m, &v->uuid);
+        /* No event tells of the end of these, nor what a look that failed would have seen. */
+        if (d && (d->seen == PRESENCE_ARRIVING || d->seen == PRESENCE_ORPHAN))
+                reconcile_device_later(m, &v->uuid);
+        if (v->parent)
+                capacity_changed(m, v->parent);
+}
+
 static void on_done(Frame *result, void *owner) {
         _cleanup_(verb_freep) Verb *v = owner;
         const Failure *f = &result->failure;
@@ -173,6 +252,8 @@ static void on_done(Frame *result, void *owner) {
                         TAKE_PTR(v);
                         return;
                 }
+                v->looking = false;
+                reconcile_device_later(m, &v->uuid);
         } else if (failure_is_set(&v->failure))
                 f = &v->failure;
 
@@ -186,10 +267,9 @@ static void on_done(Frame *result, void *owner) {
                 registry_set_error(m->registry, &v->uuid, f);
 
         rc = registry_end(m->registry, &v->uuid, v->op);
-        if (verb_changes_definitions(v))
-                files_touched(m, &v->uuid);
-        if (rc > 0 || f->kind == FAILURE_WORKER)
-                reconcile_device(m, &v->uuid);
+        if (v->kind == OPERATION_CREATE && v->looking)
+                recognise(m, &v->uuid);
+        follow_up(v, rc > 0 ? rc : 0, !failure_is_set(f));
 
         manager_commit(m);
         if (v->reply)
@@ -212,7 +292,28 @@ static int look_after_death(Verb *v) {
                 return -ENOMEM;
 
         v->looking = true;
-        return operations_submit(v->m->operations, &request, OPERATION_NONE, -EBADF, &handler, v, &f);
+        return operations_submit(v->m->operations, &request, OPERATION_NONE, -EBADF, NULL, &handler, v, &f);
+}
+
+/* Creations wait for others in the same driver, what is about files for its like, and a removal for nobody.
+ */
+static Lane *lane_for(Manager *m, const Request *request) {
+        switch (request->kind) {
+        case REQUEST_CREATE:
+                return manager_driver_lane(m, "create", request->definition.parent, m->limits.creations_max);
+        case REQUEST_DEFINE:
+        case REQUEST_MODIFY:
+        case REQUEST_UNDEFINE:
+                return operations_lane(m->operations, "files", m->limits.operations_max);
+        case REQUEST_REMOVE:
+        case REQUEST_LOOK:
+        case REQUEST_SCAN:
+        case REQUEST_TYPES:
+        case _REQUEST_KIND_MAX:
+                break;
+        }
+
+        return NULL;
 }
 
 /* Gives the request of a verb that the registry has let begin to a worker; takes the verb over. */
@@ -222,7 +323,7 @@ static int submit(Verb *v, Request *request, Failure *f) {
 
         request->op = v->op;
         request->definition.uuid = v->uuid;
-        r = operations_submit(m->operations, request, v->kind, -EBADF, &handler, v, f);
+        r = operations_submit(m->operations, request, v->kind, -EBADF, lane_for(m, request), &handler, v, f);
         if (r < 0) {
                 (void) registry_end(m->registry, &v->uuid, v->op);
                 manager_commit(m);
@@ -236,6 +337,18 @@ static int submit(Verb *v, Request *request, Failure *f) {
 
 static int no_memory(Failure *f) {
         return failure_set(f, FAILURE_NO_MEMORY, 0, NULL, NULL);
+}
+
+/* An event that is on its way must not make an answer wrong: what is known of the device, and of a parent
+ * that was not there, is looked at now. It costs some readlinks. */
+static void look_first(Manager *m, const Uuid *uuid, const char *parent) {
+        const Parent *p = parent ? registry_find_parent(m->registry, parent) : NULL;
+
+        if (registry_find(m->registry, uuid))
+                reconcile_device(m, uuid);
+        if (parent && (!p || !p->present))
+                reconcile_parent(m, parent);
+        manager_commit(m);
 }
 
 /* Verbs */
@@ -306,42 +419,28 @@ int manager_undefine(Manager *m, const Uuid *uuid, const char *parent, Failure *
         return submit(TAKE_PTR(v), &request, f);
 }
 
-/* Whether a device that is to be created can be defined as well. */
-static int check_definable(const Device *d, const char *parent, bool alternate, Failure *f) {
-        const Definition *there = d ? device_find_definition(d, parent) : NULL;
-        const Definition *elsewhere = d && !alternate ? device_find_definition(d, NULL) : NULL;
-
-        if (!there && !elsewhere)
-                return 0;
-
-        (void) failure_set_device(f, &d->uuid, there ? parent : elsewhere->parent,
-                        there ? there->type : elsewhere->type);
-        return failure_set(f, there ? FAILURE_EXISTS_DEFINED : FAILURE_EXISTS_ELSEWHERE, 0, NULL, NULL);
-}
-
 int manager_create(Manager *m, const Definition *d, const CreateOptions *options, Failure *f,
                 ManagerReply reply, void *userdata) {
         _cleanup_(request_done) Request request = { .kind = REQUEST_CREATE, .define = options->define };
-        const Device *device = registry_find(m->registry, &d->uuid);
         _cleanup_(verb_freep) Verb *v = NULL;
+        const Device *device;
         int r;
 
+        look_first(m, &d->uuid, d->parent);
+        device = registry_find(m->registry, &d->uuid);
         if (options->exist_ok && device && device_is_active(device) &&
                         streq(device->parent->name, d->parent) && streq_ptr(device->type, d->type))
                 return 1;
 
         if (definition_copy(d, &request.definition) < 0 ||
                         free_and_strdup(&request.text, options->text) < 0 ||
-                        verb_new(m, OPERATION_CREATE, &d->uuid, reply, userdata, &v) < 0)
+                        verb_new(m, OPERATION_CREATE, &d->uuid, reply, userdata, &v) < 0 ||
+                        free_and_strdup(&v->parent, d->parent) < 0)
                 return no_memory(f);
 
-        if (options->define && device && device_state(device) == DEVICE_DEFINED) {
-                r = check_definable(device, d->parent, options->alternate, f);
-                if (r < 0)
-                        return r;
-        }
-
-        r = registry_begin_create(m->registry, &d->uuid, d->parent, d->type, v->op, f);
+        r = options->define ? registry_begin_create_and_define(m->registry, &d->uuid, d->parent, d->type,
+                                              options->alternate, v->op, f)
+                            : registry_begin_create(m->registry, &d->uuid, d->parent, d->type, v->op, f);
         if (r < 0)
                 return r;
         return submit(TAKE_PTR(v), &request, f);
@@ -366,10 +465,12 @@ int manager_stop(Manager *m, const Uuid *uuid, const char *parent, const StopOpt
                 .kind = REQUEST_REMOVE,
                 .wait_for_release = options->wait_for_release,
         };
-        const Device *d = registry_find(m->registry, uuid);
         _cleanup_(verb_freep) Verb *v = NULL;
+        const Device *d;
         int r;
 
+        look_first(m, uuid, NULL);
+        d = registry_find(m->registry, uuid);
         (void) failure_set_device(f, uuid, parent, NULL);
         if (d && device_is_active(d) && !streq_ptr(d->parent->name, parent))
                 return failure_set(f, FAILURE_CHANGED_MEANWHILE, 0, NULL, NULL);
@@ -377,10 +478,11 @@ int manager_stop(Manager *m, const Uuid *uuid, const char *parent, const StopOpt
                 return no_memory(f);
         if (d && d->parent &&
                         (free_and_strdup(&request.definition.parent, d->parent->name) < 0 ||
+                                        free_and_strdup(&v->parent, d->parent->name) < 0 ||
                                         free_and_strdup(&request.definition.type, d->type) < 0 ||
                                         free_and_strdup(&request.path, d->path) < 0))
                 return no_memory(f);
-        if (options->timeout_usec != UINT64_MAX &&
+        if (options->timeout_usec <= DEADLINE_MAX_USEC &&
                         sd_event_add_time_relative(m->event, &v->deadline, CLOCK_MONOTONIC,
                                         options->timeout_usec, 0, on_deadline, v) < 0)
                 return no_memory(f);
@@ -404,11 +506,23 @@ static void on_adopted_done(Frame *result, void *owner) {
 
 static const OperationHandler adopted_handler = { .fact = on_fact, .done = on_adopted_done };
 
+/* Where a device of that parent is, or was: one that is leaving is found nowhere else. */
+static char *last_path(Manager *m, const char *parent, const Uuid *uuid) {
+        _cleanup_(parent_sighting_done) ParentSighting seen = { .numa_node = -1 };
+        char *path;
+
+        if (m->sys_fd < 0 || sysfs_probe_parent(m->sys_fd, parent, &seen) < 0 || !seen.path ||
+                        asprintf(&path, "%s/%s", seen.path, UUID_TEXT(uuid)) < 0)
+                return NULL;
+        return path;
+}
+
 static int adopt(Manager *m, const Uuid *uuid, const LockNote *note, int lock_fd) {
         _cleanup_(request_done) Request request = { .kind = REQUEST_LOOK };
         _cleanup_(closep) int fd = lock_fd;
         _cleanup_(failure_done) Failure f = FAILURE_INIT;
         _cleanup_(verb_freep) Verb *v = NULL;
+        const Device *device;
         OpId op;
         int r;
 
@@ -422,7 +536,13 @@ static int adopt(Manager *m, const Uuid *uuid, const LockNote *note, int lock_fd
 
         op = request.op = v->op;
         request.definition.uuid = *uuid;
-        r = operations_submit(m->operations, &request, OPERATION_NONE, TAKE_FD(fd), &adopted_handler, v, &f);
+        device = registry_find(m->registry, uuid);
+        if (device && free_and_strdup(&request.path, device->path) < 0)
+                return -ENOMEM;
+        if (!request.path && note->parent)
+                request.path = last_path(m, note->parent, uuid);
+        r = operations_submit(
+                        m->operations, &request, OPERATION_NONE, TAKE_FD(fd), NULL, &adopted_handler, v, &f);
         if (r < 0) {
                 (void) registry_end(m->registry, uuid, op);
                 return r;

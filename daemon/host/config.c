@@ -21,6 +21,7 @@ static const struct {
 } options[] = {
         { "Limits", "DevicesMax", offsetof(Config, devices_max), 1, 10000000 },
         { "Limits", "OperationsMax", offsetof(Config, operations_max), 1, 4096 },
+        { "Limits", "CreationsPerDriverMax", offsetof(Config, creations_per_driver_max), 1, 4096 },
         { "Limits", "OperationsQueuedMax", offsetof(Config, operations_queued_max), 1, 1000000 },
         { "Limits", "CallsPerClientMax", offsetof(Config, calls_per_client_max), 1, 1000000 },
         { "Limits", "AuthorizationsMax", offsetof(Config, authorizations_max), 1, 65536 },

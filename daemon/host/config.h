@@ -12,6 +12,7 @@ typedef struct Config {
         /* [Limits] */
         uint32_t devices_max;                   /* DevicesMax= */
         uint32_t operations_max;                /* OperationsMax= */
+        uint32_t creations_per_driver_max;      /* CreationsPerDriverMax= */
         uint32_t operations_queued_max;         /* OperationsQueuedMax= */
         uint32_t calls_per_client_max;          /* CallsPerClientMax= */
         uint32_t authorizations_max;            /* AuthorizationsMax= */
@@ -24,6 +25,7 @@ typedef struct Config {
         ((Config){                                           \
                         .devices_max = 131072,               \
                         .operations_max = 64,                \
+                        .creations_per_driver_max = 64,      \
                         .operations_queued_max = 4096,       \
                         .calls_per_client_max = 1024,        \
                         .authorizations_max = 256,           \

@@ -13,6 +13,7 @@
 #include "host/effect.h"
 #include "host/holder.h"
 #include "host/kmsg.h"
+#include "host/record.h"
 #include "host/store.h"
 #include "host/sysfs.h"
 #include "model/name.h"
@@ -57,13 +58,18 @@ static char *printable_path(const char *parent, const char *name) {
         return path ? text_make_printable(path) : NULL;
 }
 
-static int report_invalid(Effect *e, const char *parent, const char *name, const char *reason) {
+static int report_invalid(Effect *e, const char *parent, const char *name, const Uuid *uuid,
+                const char *reason, Spares spares) {
         _cleanup_(frame_done) Frame frame = FRAME_INIT;
 
         frame.path = printable_path(parent, name);
         frame.reason = strdup(reason);
-        if (!frame.path || !frame.reason)
+        frame.definition.parent = strdup(parent);
+        if (!frame.path || !frame.reason || !frame.definition.parent)
                 return -ENOMEM;
+        if (uuid)
+                frame.definition.uuid = *uuid;
+        frame.spares = spares;
 
         frame.kind = FRAME_INVALID;
         frame.op = e->request->op;
@@ -80,8 +86,27 @@ static const char *reason_for(int error) {
                 return "a symbolic link";
         case EFBIG:
                 return "too large";
+        case EEXIST:
+                return "another file of the same device is there, under the UUID's usual form";
+        case ENOTDIR:
+                return "not in the directory of a parent";
         default:
                 return strerror(abs(error));
+        }
+}
+
+/* Whether something is there that could not be read, and what that may be. */
+static Spares spares_for(int error, const char *parent, const char *name) {
+        switch (abs(error)) {
+        case EINVAL:
+        case ENOTSUP:
+        case ELOOP:
+        case EFBIG:
+        case EEXIST:
+        case ENOTDIR:
+                return SPARES_NOTHING;
+        default:
+                return name[0] != '\0' ? SPARES_FILE : parent[0] != '\0' ? SPARES_DIRECTORY : SPARES_ALL;
         }
 }
 
@@ -94,11 +119,12 @@ static int report_file(const char *parent, const char *name, const Uuid *uuid, c
         int r;
 
         if (error < 0)
-                return report_invalid(e, parent, name, reason_for(error));
+                return report_invalid(
+                                e, parent, name, uuid, reason_for(error), spares_for(error, parent, name));
 
         r = codec_parse(text, size, uuid, parent, &frame.definition, &reason);
         if (r == -EBADMSG)
-                return report_invalid(e, parent, name, reason);
+                return report_invalid(e, parent, name, uuid, reason, SPARES_NOTHING);
         if (r < 0)
                 return r;
 
@@ -110,16 +136,19 @@ static int report_file(const char *parent, const char *name, const Uuid *uuid, c
 
 /* What the disk says about one definition now. One that cannot be read is reported as such and not as gone.
  */
-static void report_definition(Effect *e, const char *parent) {
-        const Uuid *uuid = &e->request->definition.uuid;
+static void report_definition_as(Effect *e, const char *parent, const Uuid *uuid, const char *name) {
         _cleanup_(frame_done) Frame frame = FRAME_INIT;
         _cleanup_(freep) char *text = NULL;
         size_t size = 0;
         int r;
 
         r = store_read(e->store, parent, uuid, &text, &size);
+        if (r != -ENOENT && streq(name, UUID_TEXT(uuid))) {
+                (void) report_file(parent, name, uuid, text, size, r, e);
+                return;
+        }
         if (r != -ENOENT) {
-                (void) report_file(parent, UUID_TEXT(uuid), uuid, text, size, r, e);
+                (void) store_scan_file(e->store, parent, name, report_file, e);
                 return;
         }
 
@@ -129,6 +158,11 @@ static void report_definition(Effect *e, const char *parent) {
                 emit(e, &frame, FRAME_DEFINITION);
 }
 
+static void report_definition(Effect *e, const char *parent) {
+        report_definition_as(
+                        e, parent, &e->request->definition.uuid, UUID_TEXT(&e->request->definition.uuid));
+}
+
 static void report_types(Effect *e, const char *parent) {
         _cleanup_(frame_done) Frame frame = FRAME_INIT;
 
@@ -136,17 +170,6 @@ static void report_types(Effect *e, const char *parent) {
         if (!frame.parent || e->sys_fd < 0 || driver_read_types(e->sys_fd, parent, &frame.types) < 0)
                 return;
         emit(e, &frame, FRAME_TYPES);
-}
-
-/* The parent's own capacity, and that of the functions that share its physical card. */
-static void report_types_around(Effect *e, const char *parent) {
-        _cleanup_(strv_freep) char **siblings = NULL;
-
-        report_types(e, parent);
-        if (sysfs_list_siblings(e->sys_fd, parent, &siblings) < 0)
-                return;
-        for (char **s = siblings; s && *s; s++)
-                report_types(e, *s);
 }
 
 /* Effects */
@@ -224,11 +247,15 @@ static void roll_back_create(Effect *e) {
 
 static void perform_create(Effect *e) {
         const Definition *d = &e->request->definition;
+        _cleanup_(closep) int record_fd = record_open_directory(e->root_fd);
         Failure *f = failure_of(e);
         char path[SYSFS_PATH_MAX], last[SYSFS_PATH_MAX + sizeof "/sys/"];
         bool have_path;
         int r;
 
+        /* Before the kernel is asked: should this process be killed, the kernel makes the device all the
+         * same. */
+        (void) record_write(record_fd, &d->uuid, &(Record){ .whole = false });
         r = driver_create(e->sys_fd, d->parent, d->type, &d->uuid, f);
         if (r >= 0) {
                 have_path = sysfs_device_path(e->sys_fd, d->parent, &d->uuid, path) >= 0;
@@ -245,6 +272,12 @@ static void perform_create(Effect *e) {
 
         add_kernel_line(e);
         e->result.created = r >= 0 || f->rollback_error > 0;
+        if (r >= 0)
+                (void) record_write(record_fd, &d->uuid,
+                                &(Record){ .whole = true,
+                                                .life = have_path ? sysfs_life(e->sys_fd, last) : 0 });
+        else if (!e->result.created)
+                record_remove(record_fd, &d->uuid);
         (void) report_sighting(e, have_path ? last : NULL);
         if (e->request->define)
                 report_definition(e, d->parent);
@@ -321,9 +354,35 @@ static void perform_look(Effect *e) {
         (void) store_scan(e->store, &e->request->definition.uuid, report_file, e);
 }
 
-static void perform_scan(Effect *e) {
-        int r = store_scan(e->store, NULL, report_file, e);
+/* "<parent>/<file>", "<parent>/" or "/<uuid>". */
+static int scan_place(Effect *e, const char *place) {
+        _cleanup_(freep) char *parent = strdup(place);
+        char *slash = parent ? strchr(parent, '/') : NULL;
+        Uuid uuid;
 
+        if (!parent)
+                return -ENOMEM;
+        if (!slash)
+                return 0;
+        *slash++ = '\0';
+        if (parent[0] == '\0')
+                return uuid_from_canonical(slash, &uuid) < 0 ? 0
+                                                             : store_scan(e->store, &uuid, report_file, e);
+        if (slash[0] == '\0')
+                return store_scan_parent(e->store, parent, report_file, e);
+        if (uuid_from_text(slash, &uuid) < 0)
+                return store_scan_file(e->store, parent, slash, report_file, e);
+        report_definition_as(e, parent, &uuid, slash);
+        return 0;
+}
+
+static void perform_scan(Effect *e) {
+        int r = 0;
+
+        if (!e->request->parents)
+                r = store_scan(e->store, NULL, report_file, e);
+        for (char **place = e->request->parents; place && *place && r >= 0; place++)
+                r = scan_place(e, *place);
         if (r < 0)
                 (void) failure_set(failure_of(e), FAILURE_STORE, r, "/" STORE_DIRECTORY, NULL);
 }
@@ -428,9 +487,6 @@ void effect_perform(int root_fd, const Request *request, int lock_fd, EffectEmit
         /* First the lock, then the word: who hears that it is over may begin the next operation at once. */
         e.lock_fd = safe_close(e.lock_fd);
         emit(&e, &e.result, FRAME_RESULT);
-
-        if (d->parent && (request->kind == REQUEST_CREATE || request->kind == REQUEST_REMOVE))
-                report_types_around(&e, d->parent);
 
         frame_done(&e.result);
         e.store = store_free(e.store);

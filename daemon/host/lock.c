@@ -32,15 +32,7 @@ void lock_note_done(LockNote *note) {
 }
 
 int lock_open_directory(int root_fd) {
-        static const char *const steps[] = { "run", "run/mdevd", LOCK_DIRECTORY };
-        int fd;
-
-        for (size_t i = 0; i < ELEMENTSOF(steps); i++)
-                if (mkdirat(root_fd, steps[i], 0755) < 0 && errno != EEXIST)
-                        return -errno;
-
-        fd = openat(root_fd, LOCK_DIRECTORY, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-        return fd < 0 ? -errno : fd;
+        return directory_make_at(root_fd, LOCK_DIRECTORY);
 }
 
 int lock_acquire(int directory_fd, const Uuid *uuid, const LockNote *note) {

@@ -302,17 +302,29 @@ int store_remove(Store *s, char *const *parents, const Uuid *uuid, Failure *f) {
 
 /* Reading all */
 
-static int scan_file(int dir_fd, const char *parent, const char *name, const Uuid *only, StoreFn fn,
-                void *userdata) {
+static bool is_hidden_by(int dir_fd, const char *name, const Uuid *uuid) {
+        struct stat st;
+
+        return !streq(name, UUID_TEXT(uuid)) &&
+                        fstatat(dir_fd, UUID_TEXT(uuid), &st, AT_SYMLINK_NOFOLLOW) >= 0;
+}
+
+static int scan_file(int dir_fd, const char *parent, const char *name, unsigned char type, const Uuid *only,
+                StoreFn fn, void *userdata) {
+        bool is_no_file = type == DT_DIR || type == DT_LNK;
         _cleanup_(freep) char *text = NULL;
         size_t size = 0;
         Uuid uuid;
         int r;
 
         if (uuid_from_text(name, &uuid) < 0)
-                return only ? 0 : fn(parent, name, NULL, NULL, 0, -EINVAL, userdata);
+                return only || is_no_file ? 0 : fn(parent, name, NULL, NULL, 0, -EINVAL, userdata);
         if (only && !uuid_equal(only, &uuid))
                 return 0;
+        if (is_no_file)
+                return fn(parent, name, &uuid, NULL, 0, type == DT_DIR ? -ENOTSUP : -ELOOP, userdata);
+        if (is_hidden_by(dir_fd, name, &uuid))
+                return fn(parent, name, &uuid, NULL, 0, -EEXIST, userdata);
 
         r = file_read_at(dir_fd, name, STORE_FILE_MAX, &text, &size);
         if (r == -ENOENT) /* removed meanwhile */
@@ -337,15 +349,39 @@ static int scan_parent(Store *s, const char *parent, const Uuid *only, StoreFn f
                 return fn(parent, "", NULL, NULL, 0, r, userdata);
 
         while ((errno = 0, entry = readdir(directory))) {
-                if (streq(entry->d_name, ".") || streq(entry->d_name, "..") || entry->d_type == DT_DIR ||
-                                entry->d_type == DT_LNK)
+                if (streq(entry->d_name, ".") || streq(entry->d_name, ".."))
                         continue;
-                r = scan_file(dir_fd, parent, entry->d_name, only, fn, userdata);
+                r = scan_file(dir_fd, parent, entry->d_name, entry->d_type, only, fn, userdata);
                 if (r < 0)
                         return r;
         }
 
         return errno > 0 ? fn(parent, "", NULL, NULL, 0, -errno, userdata) : 0;
+}
+
+int store_scan_parent(Store *s, const char *parent, StoreFn fn, void *userdata) {
+        return parent_name_is_valid(parent) ? scan_parent(s, parent, NULL, fn, userdata) : 0;
+}
+
+int store_scan_file(Store *s, const char *parent, const char *name, StoreFn fn, void *userdata) {
+        _cleanup_(closep) int dir_fd = open_parent(s, parent);
+        struct stat st;
+
+        if (dir_fd == -ENOENT)
+                return 0;
+        if (dir_fd < 0)
+                return fn(parent, "", NULL, NULL, 0, dir_fd, userdata);
+        if (strchr(name, '/') || fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                return 0;
+        return scan_file(dir_fd, parent, name, IFTODT(st.st_mode), NULL, fn, userdata);
+}
+
+/* What lies beside the parents' folders is no definition, whatever it looks like. */
+static int scan_beside(Store *s, const char *name, StoreFn fn, void *userdata) {
+        Uuid uuid;
+
+        file_remove_stray_at(s->fd, name);
+        return uuid_from_text(name, &uuid) < 0 ? 0 : fn("", name, NULL, NULL, 0, -ENOTDIR, userdata);
 }
 
 int store_scan(Store *s, const Uuid *only, StoreFn fn, void *userdata) {
@@ -363,8 +399,9 @@ int store_scan(Store *s, const Uuid *only, StoreFn fn, void *userdata) {
 
         while ((errno = 0, entry = readdir(directory))) {
                 if (entry->d_type != DT_DIR && entry->d_type != DT_UNKNOWN) {
-                        if (!only)
-                                file_remove_stray_at(s->fd, entry->d_name);
+                        r = only ? 0 : scan_beside(s, entry->d_name, fn, userdata);
+                        if (r < 0)
+                                return r;
                         continue;
                 }
                 if (!parent_name_is_valid(entry->d_name))

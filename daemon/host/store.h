@@ -7,10 +7,11 @@
  * A file's name may be the UUID in any textual form, as mdevctl reads it; what is made anew has the canonical
  * one. Symbolic links are not followed and count as nothing, "scripts.d" is no parent. */
 
+#include "model/definition.h"
 #include "model/failure.h"
 #include "model/uuid.h"
 
-#define STORE_DIRECTORY "etc/mdevctl.d"
+#define STORE_DIRECTORY DEFINITIONS_DIRECTORY
 
 typedef struct Store Store;
 
@@ -45,8 +46,11 @@ int store_remove(Store *s, char *const *parents, const Uuid *uuid, Failure *f);
  * store_scan() - go through all files
  * @uuid: only those of this UUID; NULL: all
  * @fn:   called for each file that is a definition by its name, with its content; and with @text NULL and an
- * @error for each place that should be one and is not or cannot be read. @parent and @name may then be odd;
- * both are one path component. A negative return ends the scan and is its result.
+ * @error for each place that should be one and is not or cannot be read: -EINVAL (its name), -ENOTSUP (no
+ * regular file), -ELOOP (a symbolic link), -EFBIG, -EEXIST (the same UUID in another form is what is read),
+ * -ENOTDIR (in no parent's folder); anything else is an errno of the disk, also for a whole folder (@name "")
+ * or the top one (@parent "" too). @parent and @name may then be odd; both are one path component. A negative
+ * return ends the scan and is its result.
  *
  * Temporary files that a killed writer left behind are removed on the way.
  *
@@ -55,3 +59,7 @@ int store_remove(Store *s, char *const *parents, const Uuid *uuid, Failure *f);
 typedef int (*StoreFn)(const char *parent, const char *name, const Uuid *uuid, const char *text, size_t size,
                 int error, void *userdata);
 int store_scan(Store *s, const Uuid *uuid, StoreFn fn, void *userdata);
+
+/* The same for all files of one parent, and for one file of it; nothing is called if it is not there. */
+int store_scan_parent(Store *s, const char *parent, StoreFn fn, void *userdata);
+int store_scan_file(Store *s, const char *parent, const char *name, StoreFn fn, void *userdata);

@@ -74,6 +74,15 @@ bool sysfs_exists(int sys_fd, const char *directory, const char *name) {
                         fstatat(sys_fd, path, &st, AT_SYMLINK_NOFOLLOW) >= 0;
 }
 
+uint64_t sysfs_life(int sys_fd, const char *path) {
+        struct stat st;
+
+        return startswith(path, "/sys/") &&
+                                        fstatat(sys_fd, path + strlen("/sys/"), &st, AT_SYMLINK_NOFOLLOW) >= 0
+                        ? st.st_ino
+                        : 0;
+}
+
 static bool is_directory_at(int sys_fd, const char *path) {
         struct stat st;
 
@@ -169,8 +178,9 @@ int sysfs_probe(int sys_fd, const Uuid *uuid, const char *last_path, Sighting *r
 
 int sysfs_probe_parent(int sys_fd, const char *name, ParentSighting *ret) {
         _cleanup_(parent_sighting_done) ParentSighting s = { .numa_node = -1 };
-        char link[SYSFS_PATH_MAX], path[SYSFS_PATH_MAX], file[SYSFS_PATH_MAX + 16];
+        char link[SYSFS_PATH_MAX], path[SYSFS_PATH_MAX], file[SYSFS_PATH_MAX + 32];
         _cleanup_(freep) char *node = NULL;
+        struct stat st;
         size_t size;
         int r;
 
@@ -187,6 +197,10 @@ int sysfs_probe_parent(int sys_fd, const char *name, ParentSighting *ret) {
                 s.present = true;
                 if (asprintf(&s.path, "/sys/%s", path) < 0)
                         return -ENOMEM;
+                /* Made anew with each registration, and kernfs does not use a number again soon. */
+                (void) snprintf(file, sizeof file, "%s/mdev_supported_types", path);
+                if (fstatat(sys_fd, file, &st, AT_SYMLINK_NOFOLLOW) >= 0)
+                        s.life = st.st_ino;
                 (void) snprintf(file, sizeof file, "%s/driver", path);
                 r = read_link_name(sys_fd, file, &s.driver);
                 if (r == -ENOMEM)

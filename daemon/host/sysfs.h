@@ -48,6 +48,10 @@ int sysfs_list_siblings(int sys_fd, const char *parent, char ***ret);
 /* Whether @directory (relative to /sys) has an entry @name, be it a dangling link. */
 bool sysfs_exists(int sys_fd, const char *directory, const char *name);
 
+/* What tells the device at @path ("/sys/devices/…") from an earlier or later one of the same UUID. Return: 0
+ * if it is not there. */
+uint64_t sysfs_life(int sys_fd, const char *path);
+
 /* The path, relative to /sys, of @parent's device @uuid. Return: 0; -ENODEV if it is not listed on the bus;
  * -ESTALE if it is another parent's; an errno of readlink(2). */
 int sysfs_device_path(int sys_fd, const char *parent, const Uuid *uuid, char ret[static SYSFS_PATH_MAX]);

@@ -196,6 +196,8 @@ int frame_encode(const Frame *f, Buffer *b) {
         case FRAME_INVALID:
                 put_string(&w, f->path);
                 put_string(&w, f->reason);
+                put_u32(&w, f->spares);
+                put_definition(&w, &f->definition);
                 break;
         case FRAME_TYPES:
                 put_string(&w, f->parent);
@@ -491,7 +493,7 @@ int request_decode(const char *data, size_t size, Request *ret, size_t *ret_used
 
 int frame_decode(const char *data, size_t size, Frame *ret, size_t *ret_used) {
         _cleanup_(frame_done) Frame frame = FRAME_INIT;
-        unsigned kind;
+        unsigned kind, spares;
         Reader r;
         int rc;
 
@@ -514,6 +516,15 @@ int frame_decode(const char *data, size_t size, Frame *ret, size_t *ret_used) {
         case FRAME_INVALID:
                 frame.path = get_required(&r);
                 frame.reason = get_required(&r);
+                spares = get_u32(&r);
+                get_definition(&r, &frame.definition);
+                if (r.error >= 0 &&
+                                (spares >= _SPARES_MAX ||
+                                                ((spares == SPARES_FILE || spares == SPARES_DIRECTORY) &&
+                                                                !frame.definition.parent)))
+                        r.error = -EBADMSG;
+                else
+                        frame.spares = (Spares) spares;
                 break;
         case FRAME_TYPES:
                 frame.parent = get_required(&r);

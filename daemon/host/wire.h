@@ -26,7 +26,7 @@ typedef enum RequestKind {
         REQUEST_MODIFY,   /* definition.parent; @modification, or with @text the whole definition */
         REQUEST_UNDEFINE, /* @parents */
         REQUEST_LOOK,  /* @path: see what is there of the device and of its files, after the lock is free */
-        REQUEST_SCAN,  /* all files */
+        REQUEST_SCAN,  /* @parents: places to read files at (see there); NULL: all */
         REQUEST_TYPES, /* @parents: read their types */
         _REQUEST_KIND_MAX,
 } RequestKind;
@@ -41,7 +41,8 @@ typedef struct Request {
         char *text; /* JSON that the definition came from, for the keys that are not ours; NULL if from none
                      */
         char *path; /* where the device was last; NULL if not known */
-        char **parents; /* NULL-terminated; NULL if the kind takes none */
+        char **parents; /* NULL-terminated; NULL if the kind takes none. Of a scan: "<parent>/<file>",
+                         * "<parent>/" for all files there, "/<uuid>" for all of that device */
 } Request;
 
 void request_done(Request *r);
@@ -51,11 +52,20 @@ typedef enum FrameKind {
         FRAME_SIGHTING,   /* sighting */
         FRAME_DEFINITION, /* definition: what a file says; or without @exists, that there is none (uuid,
                              parent) */
-        FRAME_INVALID,    /* path, reason: a file that says nothing */
+        FRAME_INVALID,    /* path, reason: a file that says nothing; and @spares */
         FRAME_TYPES,      /* parent, types */
         FRAME_RESULT,     /* failure; created: a device was made and is there */
         _FRAME_KIND_MAX,
 } FrameKind;
+
+/* Of what could not be read it is not known that it is gone: what was known of it stands. */
+typedef enum Spares {
+        SPARES_NOTHING,
+        SPARES_FILE,      /* definition: uuid, parent */
+        SPARES_DIRECTORY, /* definition: parent */
+        SPARES_ALL,
+        _SPARES_MAX,
+} Spares;
 
 typedef struct Frame {
         FrameKind kind;
@@ -65,6 +75,7 @@ typedef struct Frame {
         bool exists;
         char *path;
         char *reason;
+        Spares spares;
         char *parent;
         Types types;
         Failure failure;

@@ -7,6 +7,9 @@
 #include "model/attributes.h"
 #include "model/uuid.h"
 
+#define DEFINITIONS_DIRECTORY "etc/mdevctl.d" /* below "/", or what stands for it */
+#define DEFINITIONS_PATH "/" DEFINITIONS_DIRECTORY
+
 typedef struct Definition {
         Uuid uuid;
         bool autostart;

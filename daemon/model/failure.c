@@ -36,6 +36,7 @@ static const int kind_errno[_FAILURE_MAX] = {
         [FAILURE_STORE] = EIO,
         [FAILURE_EXISTS_ON_DISK] = EEXIST,
         [FAILURE_WORKER] = EIO,
+        [FAILURE_INCOMPLETE] = EIO,
         [FAILURE_PENDING] = EINPROGRESS,
         [FAILURE_CANCELLED] = ECANCELED,
         [FAILURE_NO_MEMORY] = ENOMEM,

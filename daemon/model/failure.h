@@ -49,6 +49,7 @@ typedef enum FailureKind {
         FAILURE_STORE,              /* @subject: path */
         FAILURE_EXISTS_ON_DISK,     /* @subject: path */
         FAILURE_WORKER,             /* the worker could not be started, or died: @detail */
+        FAILURE_INCOMPLETE,         /* the device was made, but what was to follow was cut off */
         FAILURE_PENDING,            /* the deadline passed; the operation goes on */
         FAILURE_CANCELLED,          /* the daemon is stopping; the work goes on */
         FAILURE_NO_MEMORY,

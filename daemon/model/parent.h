@@ -58,6 +58,7 @@ static inline bool types_equal(const Types *a, const Types *b) {
 typedef struct ParentSighting {
         char *name;
         bool present;
+        uint64_t life; /* another number for each registration; 0 if absent, or not known */
         char *path;    /* "/sys/devices/…"; NULL if absent */
         char *driver;  /* NULL: none, or absent */
         int numa_node; /* -1: none, or not known */

@@ -2,15 +2,14 @@
 
 /* What was found out. A fact about a device is believed from whoever tells it, unless an operation on the
  * device is under way: then only the operation's own word counts, and what others saw is a hint to look again
- * when it is over. */
+ * when it is over. Facts about definitions wait only for an operation that writes some: a removal may wait
+ * for a VM for days. */
 
 #include "model/registry-private.h"
 
-/* 0: tell the fact; 1: remember only that there was one; -ESTALE. */
+/* A word that is said to be an operation's own must be. */
 static int check_owner(const Device *d, OpId op) {
-        if (op != 0)
-                return d && d->op == op ? 0 : -ESTALE;
-        return d && d->op != 0 ? 1 : 0;
+        return op == 0 || (d && d->op == op) ? 0 : -ESTALE;
 }
 
 int registry_observe(Registry *r, const Uuid *uuid, const Sighting *seen, OpId op) {
@@ -23,8 +22,8 @@ int registry_observe(Registry *r, const Uuid *uuid, const Sighting *seen, OpId o
         rc = check_owner(d, op);
         if (rc < 0)
                 return rc;
-        if (rc > 0) {
-                d->hint = true;
+        if (op == 0 && d && d->op != 0) {
+                d->look_again = true;
                 return 0;
         }
         if (seen->presence == PRESENCE_UNKNOWN || (seen->presence == PRESENCE_ABSENT && !d))
@@ -108,8 +107,8 @@ int registry_observe_definition(
         rc = check_owner(d, op);
         if (rc < 0)
                 return rc;
-        if (rc > 0) {
-                d->hint = true;
+        if (op == 0 && d && d->op_writes) {
+                d->read_again = true;
                 return 0;
         }
         if (old && definition ? definition_equal(old, definition) : !old && !definition)
@@ -181,11 +180,22 @@ void registry_set_error(Registry *r, const Uuid *uuid, const Failure *f) {
         registry_settle_device(r, d, CHANGED_ERROR);
 }
 
+void registry_set_waiting(Registry *r, const Uuid *uuid, Waiting waiting) {
+        Device *d = registry_slot(r, uuid);
+
+        if (!d || d->waiting == waiting || registry_reserve_changes(r, 1) < 0)
+                return;
+
+        (void) registry_touch_device(r, d);
+        d->waiting = waiting;
+        registry_settle_device(r, d, CHANGED_WAITING);
+}
+
 /* Parents */
 
 int registry_observe_parent(Registry *r, const ParentSighting *seen) {
         _cleanup_(freep) char *path = NULL, *driver = NULL;
-        bool differs;
+        bool another, differs;
         Parent *p;
         int rc;
 
@@ -202,12 +212,14 @@ int registry_observe_parent(Registry *r, const ParentSighting *seen) {
         if (rc < 0)
                 return rc;
 
-        differs = p->present != seen->present || !streq_ptr(p->driver, seen->driver) ||
+        another = p->present && seen->life != p->life;
+        differs = another || p->present != seen->present || !streq_ptr(p->driver, seen->driver) ||
                         p->numa_node != seen->numa_node || (path && !streq_ptr(p->path, path));
         if (!differs)
                 return 0;
 
         p->present = seen->present;
+        p->life = seen->present ? seen->life : 0;
         p->numa_node = seen->numa_node;
         free(p->driver);
         p->driver = TAKE_PTR(driver);
@@ -216,9 +228,11 @@ int registry_observe_parent(Registry *r, const ParentSighting *seen) {
                 p->path = TAKE_PTR(path);
         }
         registry_touch_parent(r, p)->what |= CHANGED_PARENT;
-        if (!seen->present && p->types.n > 0) {
+        if (another || !seen->present) {
+                p->types_known = false;
+                if (p->types.n > 0)
+                        registry_touch_parent(r, p)->what |= CHANGED_TYPES;
                 types_done(&p->types);
-                registry_touch_parent(r, p)->what |= CHANGED_TYPES;
         }
         return 0;
 }
@@ -227,8 +241,10 @@ int registry_observe_types(Registry *r, const char *parent, Types *types) {
         Parent *p = registry_parent_slot(r, parent);
         int rc;
 
+        if (p)
+                p->n_readings++;
         /* A reading that comes back after the parent went says nothing about what is there now. */
-        if (!p || !p->present || types_equal(&p->types, types)) {
+        if (!p || !p->present || (p->types_known && types_equal(&p->types, types))) {
                 types_done(types);
                 return 0;
         }
@@ -238,6 +254,8 @@ int registry_observe_types(Registry *r, const char *parent, Types *types) {
                 return rc;
 
         types_done(&p->types);
+        p->types_known = true;
+        p->types_serial++;
         p->types = *types;
         *types = (Types){};
         registry_touch_parent(r, p)->what |= CHANGED_TYPES;

@@ -46,16 +46,29 @@ static int check_out_of_memory(int r, Failure *f) {
         return r < 0 ? failure_set(f, FAILURE_NO_MEMORY, 0, NULL, NULL) : 0;
 }
 
-static void device_begin(Registry *r, Device *d, OperationKind kind, OpId op) {
+static void device_begin(Registry *r, Device *d, OperationKind kind, OpId op, bool writes) {
         (void) registry_touch_device(r, d);
         d->op = op;
         d->op_kind = kind;
-        d->hint = false;
+        d->op_writes = writes;
+        d->look_again = d->read_again = false;
         registry_settle_device(r, d, 0);
 }
 
-int registry_begin_create(
-                Registry *r, const Uuid *uuid, const char *parent, const char *type, OpId op, Failure *f) {
+/* Whether a definition on @parent can be added. */
+static int check_definable(const Device *d, const char *parent, bool alternate, Failure *f) {
+        const Definition *there = d ? device_find_definition(d, parent) : NULL;
+        const Definition *elsewhere = d && !alternate ? device_find_definition(d, NULL) : NULL;
+
+        if (there)
+                return refuse(f, FAILURE_EXISTS_DEFINED, d, parent, there->type);
+        if (elsewhere)
+                return refuse(f, FAILURE_EXISTS_ELSEWHERE, d, elsewhere->parent, elsewhere->type);
+        return 0;
+}
+
+static int begin_create(Registry *r, const Uuid *uuid, const char *parent, const char *type, bool define,
+                bool alternate, OpId op, Failure *f) {
         _cleanup_(freep) char *type_copy = NULL;
         Device *d = registry_slot(r, uuid);
         Parent *p;
@@ -67,6 +80,9 @@ int registry_begin_create(
 
         if (d && device_state(d) != DEVICE_DEFINED)
                 return refuse_live(f, FAILURE_EXISTS, d);
+        rc = define ? check_definable(d, parent, alternate, f) : 0;
+        if (rc < 0)
+                return rc;
         p = registry_parent_slot(r, parent);
         if (!p || !p->present)
                 return refuse(f, FAILURE_PARENT_ABSENT, d, parent, type);
@@ -85,12 +101,22 @@ int registry_begin_create(
         if (rc < 0)
                 return rc;
 
-        device_begin(r, d, OPERATION_CREATE, op);
+        device_begin(r, d, OPERATION_CREATE, op, define);
         (void) registry_touch_device(r, d);
         registry_set_live(r, d, p, TAKE_PTR(type_copy), NULL);
         d->origin = ORIGIN_MDEVD;
         registry_settle_device(r, d, CHANGED_LIVE);
         return 0;
+}
+
+int registry_begin_create(
+                Registry *r, const Uuid *uuid, const char *parent, const char *type, OpId op, Failure *f) {
+        return begin_create(r, uuid, parent, type, false, false, op, f);
+}
+
+int registry_begin_create_and_define(Registry *r, const Uuid *uuid, const char *parent, const char *type,
+                bool alternate, OpId op, Failure *f) {
+        return begin_create(r, uuid, parent, type, true, alternate, op, f);
 }
 
 int registry_begin_remove(Registry *r, const Uuid *uuid, OpId op, Failure *f) {
@@ -117,14 +143,13 @@ int registry_begin_remove(Registry *r, const Uuid *uuid, OpId op, Failure *f) {
         if (rc < 0)
                 return rc;
 
-        device_begin(r, d, OPERATION_REMOVE, op);
+        device_begin(r, d, OPERATION_REMOVE, op, false);
         return 0;
 }
 
 int registry_begin_define(
                 Registry *r, const Uuid *uuid, const char *parent, bool alternate, OpId op, Failure *f) {
         Device *d = registry_slot(r, uuid);
-        const Definition *other;
         int rc;
 
         rc = name_subject(f, uuid, parent, NULL);
@@ -134,11 +159,9 @@ int registry_begin_define(
         if (d && device_state(d) != DEVICE_DEFINED && device_state(d) != DEVICE_ACTIVE &&
                         device_state(d) != DEVICE_ORPHANED)
                 return check_idle(d, f);
-        if (d && device_find_definition(d, parent))
-                return refuse(f, FAILURE_EXISTS_DEFINED, d, parent, device_find_definition(d, parent)->type);
-        other = d && !alternate ? device_find_definition(d, NULL) : NULL;
-        if (other)
-                return refuse(f, FAILURE_EXISTS_ELSEWHERE, d, other->parent, other->type);
+        rc = check_definable(d, parent, alternate, f);
+        if (rc < 0)
+                return rc;
         if (d && d->op != 0)
                 return refuse_live(f, FAILURE_BUSY, d);
         if (!d && r->n_devices >= r->max_devices)
@@ -151,7 +174,7 @@ int registry_begin_define(
         if (rc < 0)
                 return rc;
 
-        device_begin(r, d, OPERATION_DEFINE, op);
+        device_begin(r, d, OPERATION_DEFINE, op, true);
         return 0;
 }
 
@@ -178,7 +201,7 @@ static int begin_change(
         if (rc < 0)
                 return rc;
 
-        device_begin(r, d, kind, op);
+        device_begin(r, d, kind, op, true);
         return 0;
 }
 
@@ -213,7 +236,7 @@ int registry_adopt(Registry *r, const Uuid *uuid, OperationKind kind, const char
         if (rc < 0)
                 return rc;
 
-        device_begin(r, d, kind, op);
+        device_begin(r, d, kind, op, false);
         if (p) {
                 (void) registry_touch_device(r, d);
                 registry_set_live(r, d, p, TAKE_PTR(type_copy), NULL);
@@ -226,18 +249,18 @@ int registry_adopt(Registry *r, const Uuid *uuid, OperationKind kind, const char
 int registry_end(Registry *r, const Uuid *uuid, OpId op) {
         Device *d = registry_slot(r, uuid);
         unsigned what = 0;
-        bool hint;
+        int hints;
 
         if (!d || d->op == 0 || d->op != op)
                 return -ESTALE;
 
         (void) registry_touch_device(r, d);
-        hint = d->hint;
+        hints = (d->look_again ? END_LOOK_AGAIN : 0) | (d->read_again ? END_READ_AGAIN : 0);
         d->op = 0;
         d->op_kind = OPERATION_NONE;
-        d->hint = false;
+        d->op_writes = d->look_again = d->read_again = false;
         if (d->seen == PRESENCE_ABSENT)
                 what = registry_clear_live(r, d);
         registry_settle_device(r, d, what);
-        return hint;
+        return hints;
 }

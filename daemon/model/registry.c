@@ -22,12 +22,24 @@ static const char *const origin_table[_ORIGIN_MAX] = {
         [ORIGIN_MDEVD] = "mdevd",
 };
 
+static const char *const waiting_table[_WAITING_MAX] = {
+        [WAITING_NOT] = "",
+        [WAITING_PARENT] = "parent-absent",
+        [WAITING_TYPE] = "type-absent",
+        [WAITING_CAPACITY] = "no-capacity",
+        [WAITING_FAILED] = "failed",
+};
+
 const char *device_state_to_string(DeviceState state) {
         return device_state_table[state];
 }
 
 const char *origin_to_string(Origin origin) {
         return origin_table[origin];
+}
+
+const char *waiting_to_string(Waiting waiting) {
+        return waiting_table[waiting];
 }
 
 static int device_order(const void *a, const void *b) {
@@ -120,6 +132,14 @@ bool device_is_active(const Device *d) {
 
 bool parent_is_visible(const Parent *p) {
         return p->present || p->n_references > 0;
+}
+
+const Type *parent_find_type(const Parent *p, const char *type) {
+        for (size_t i = 0; i < p->types.n; i++)
+                if (streq(p->types.types[i].name, type))
+                        return &p->types.types[i];
+
+        return NULL;
 }
 
 const Definition *device_find_definition(const Device *d, const char *parent) {

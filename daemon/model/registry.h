@@ -53,6 +53,16 @@ typedef enum OperationKind {
         _OPERATION_KIND_MAX,
 } OperationKind;
 
+/* Why a device that is marked for autostart has not been started yet. */
+typedef enum Waiting {
+        WAITING_NOT, /* nothing to wait for: it lives, is not marked, or was dealt with */
+        WAITING_PARENT,
+        WAITING_TYPE,
+        WAITING_CAPACITY,
+        WAITING_FAILED,
+        _WAITING_MAX,
+} Waiting;
+
 typedef enum Origin {
         ORIGIN_EXTERNAL,
         ORIGIN_MDEVD,
@@ -62,10 +72,13 @@ typedef enum Origin {
 typedef struct Parent {
         char *name;
         bool present;
-        char *path; /* kept when the parent goes: its children may still be leaving */
+        uint64_t life; /* tells one registration of it from the next; 0 while it is absent */
+        char *path;    /* kept when the parent goes: its children may still be leaving */
         char *driver;
         int numa_node;
+        bool types_known; /* they have been read in this life */
         Types types;
+        uint64_t n_readings, types_serial; /* counts: of all readings, and of those that were different */
 
         uint32_t n_references; /* definitions and live devices that name it */
         uint32_t change;       /* index of its queued change + 1; 0: none */
@@ -77,7 +90,9 @@ typedef struct Device {
         /* The operation under way. */
         OpId op;
         OperationKind op_kind;
-        bool hint; /* something happened to the device meanwhile: look again when the operation is over */
+        bool op_writes;  /* it is at the definitions: nobody else's word on them counts until it is over */
+        bool look_again; /* somebody saw something of the device, or of its files, meanwhile */
+        bool read_again;
 
         /* What lives, or is being created. */
         Presence seen;
@@ -91,7 +106,8 @@ typedef struct Device {
         uint32_t n_definitions;
 
         uint32_t change; /* index of its queued change + 1; 0: none */
-        Failure *error;  /* of the last operation, NULL if it succeeded */
+        Waiting waiting;
+        Failure *error; /* of the last operation, NULL if it succeeded */
 } Device;
 
 typedef enum ChangeMask {
@@ -101,6 +117,7 @@ typedef enum ChangeMask {
         CHANGED_ERROR = 1 << 3,
         CHANGED_PARENT = 1 << 4, /* of a parent: anything but its types */
         CHANGED_TYPES = 1 << 5,
+        CHANGED_WAITING = 1 << 6,
 } ChangeMask;
 
 /* One per device or parent since the last registry_drop_changes(), however often it changed. */
@@ -120,6 +137,7 @@ DEFINE_CLEANUP(Registry *, registry_free);
 
 const char *device_state_to_string(DeviceState state);
 const char *origin_to_string(Origin origin);
+const char *waiting_to_string(Waiting waiting); /* "" for WAITING_NOT */
 
 DeviceState device_state(const Device *d);
 bool device_is_visible(const Device *d);
@@ -130,6 +148,9 @@ bool device_is_active(const Device *d);
 const Definition *device_find_definition(const Device *d, const char *parent);
 
 bool parent_is_visible(const Parent *p);
+
+/* Return: borrowed until the parent changes; NULL if it has no such type, or is not known to. */
+const Type *parent_find_type(const Parent *p, const char *type);
 
 /* Lookups. Return: borrowed until the next registry_drop_changes(); NULL if there is none (or none visible).
  */
@@ -165,6 +186,12 @@ RegistryCounts registry_count(const Registry *r);
 int registry_begin_create(
                 Registry *r, const Uuid *uuid, const char *parent, const char *type, OpId op, Failure *f);
 
+/* The same, and it will be written down too: also -EEXIST if it has a definition on @parent, or on another
+ * and
+ * @alternate is not set. */
+int registry_begin_create_and_define(Registry *r, const Uuid *uuid, const char *parent, const char *type,
+                bool alternate, OpId op, Failure *f);
+
 /* The table above; @parent as in device_find_definition() for those that take a definition's. The errors are
  * the table's, and -EUSERS and -ENOMEM. On error nothing changed but @f. */
 int registry_begin_remove(Registry *r, const Uuid *uuid, OpId op, Failure *f);
@@ -174,14 +201,20 @@ int registry_begin_modify(Registry *r, const Uuid *uuid, const char *parent, OpI
 int registry_begin_undefine(Registry *r, const Uuid *uuid, const char *parent, OpId op, Failure *f);
 
 /* Takes over an operation that an earlier daemon began and whose worker is still at it: the slot is @op's
- * until registry_end(). @parent, @type: what it was about, NULL if not known. Return: 0; -EBUSY if an
- * operation is under way; -ENOMEM. */
+ * until registry_end(), but what the files say counts all along: a removal may take for ever. @parent, @type:
+ * what it was about, NULL if not known. Return: 0; -EBUSY if an operation is under way; -ENOMEM. */
 int registry_adopt(Registry *r, const Uuid *uuid, OperationKind kind, const char *parent, const char *type,
                 OpId op);
 
+/* What is to be done after an operation, because what others saw meanwhile did not count. */
+typedef enum EndHint {
+        END_LOOK_AGAIN = 1 << 0, /* at the device */
+        END_READ_AGAIN = 1 << 1, /* its files */
+} EndHint;
+
 /* Ends the operation of a slot; the facts it found out must have been told before. A slot that nothing holds
- * any more dies with the next registry_drop_changes(). Return: 0; 1 if the device should be looked at again;
- * -ESTALE if @op is not its operation. */
+ * any more dies with the next registry_drop_changes(). Return: 0 or a set of EndHint; -ESTALE if @op is not
+ * its operation. */
 int registry_end(Registry *r, const Uuid *uuid, OpId op);
 
 /**
@@ -189,15 +222,16 @@ int registry_end(Registry *r, const Uuid *uuid, OpId op);
  * @seen: copied; PRESENCE_UNKNOWN changes nothing
  * @op:   the operation whose last act the look was; 0: a look for another reason (udev, resync)
  *
- * While an operation is under way only its own sighting counts; others make registry_end() return 1.
+ * While an operation is under way only its own sighting counts; others make registry_end() say LOOK_AGAIN.
  *
  * Return: 0; -ESTALE if @op is not 0 and not the slot's; -EINVAL if @seen lives and does not say on which
  *         parent; -ENOMEM. On error nothing changed.
  */
 int registry_observe(Registry *r, const Uuid *uuid, const Sighting *seen, OpId op);
 
-/* Tells what is on disk for one UUID and parent; @definition NULL: no file. Copied. While an operation on the
- * definitions is under way only its own word counts, as above. Return: as registry_observe(). */
+/* Tells what is on disk for one UUID and parent; @definition NULL: no file. Copied. While an operation that
+ * writes definitions is under way only its own word counts, as above with READ_AGAIN. Return: as
+ * registry_observe(). */
 int registry_observe_definition(
                 Registry *r, const Uuid *uuid, const char *parent, const Definition *definition, OpId op);
 
@@ -206,7 +240,10 @@ void registry_set_origin(Registry *r, const Uuid *uuid, Origin origin);
 /* What clients see as LastError: copied; NULL or one that is not set means none. */
 void registry_set_error(Registry *r, const Uuid *uuid, const Failure *f);
 
-/* Return: 0; -ENOMEM. On error nothing changed. */
+void registry_set_waiting(Registry *r, const Uuid *uuid, Waiting waiting);
+
+/* One that is seen in another life than before has been away in between: what its types were says nothing.
+ * Return: 0; -ENOMEM. On error nothing changed. */
 int registry_observe_parent(Registry *r, const ParentSighting *seen);
 
 /* Takes over *@types, which is empty afterwards (freed if the parent is not there). Return: 0; -ENOMEM. */

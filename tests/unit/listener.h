@@ -14,10 +14,11 @@
 #define LISTENER_MAX 32
 
 enum {
-        N_PARTS = 6
+        N_PARTS = 7
 }; /* one for each bit of ChangeMask, in their order */
 
-static const char *const part_names[N_PARTS] = { "state", "live", "definitions", "error", "parent", "types" };
+static const char *const part_names[N_PARTS] = { "state", "live", "definitions", "error", "parent", "types",
+        "waiting" };
 
 typedef struct View {
         char key[64]; /* the UUID, or "parent " and the name */
@@ -81,6 +82,8 @@ static inline void view_render(View *v, const Device *d, const Parent *p, unsign
                         (void) add(add_number(add_number(v->parts[3], (int) d->error->kind), d->error->error),
                                         d->error->subject);
         }
+        if (d && (what & CHANGED_WAITING))
+                (void) stpcpy(v->parts[6], waiting_to_string(d->waiting));
         if (p && (what & CHANGED_PARENT)) {
                 at = add(v->parts[4], p->present ? "present" : "absent");
                 at = add(at, p->path);
@@ -172,7 +175,7 @@ static inline void listener_apply(Listener *l, Registry *r) {
                 else
                         assert_ptr_equal(registry_find_parent(r, p->name),
                                         visible || c->was_visible ? p : NULL);
-                assert_int_equal(c->what & (d ? ~0xfU : ~0x30U), 0);
+                assert_int_equal(c->what & (d ? ~0x4fU : ~0x30U), 0);
 
                 view_key(d, p, key);
                 v = listener_place(l, key, &found);

@@ -216,7 +216,7 @@ static inline void take(Snapshot *s) {
         if (d) {
                 s->op = d->op;
                 s->kind = d->op_kind;
-                s->hint = d->hint;
+                s->hint = d->look_again;
         }
 }
 

@@ -73,6 +73,7 @@ static void test_every_option(void **state) {
         static const char *const keys[] = {
                 "DevicesMax",
                 "OperationsMax",
+                "CreationsPerDriverMax",
                 "OperationsQueuedMax",
                 "CallsPerClientMax",
                 "AuthorizationsMax",

@@ -136,7 +136,8 @@ static void perform(Request *r, int lock_fd, const char *expected) {
         told.n_results = 0;
         effect_perform(tree_fd, r, lock_fd, on_emit, &told);
         request_done(r);
-        assert_string_equal(told.text, expected);
+        if (expected)
+                assert_string_equal(told.text, expected);
         assert_int_equal(told.n_results, 1);
 }
 
@@ -163,7 +164,7 @@ static void test_create(void **state) {
         r = request_for(REQUEST_CREATE, LIST("b", "1", "a", "2", "b", "3"));
         kernel.attributes[0] = "a";
         kernel.attributes[1] = "b";
-        perform(&r, -EBADF, "sighting present " P1 " " TYPE "\nresult\ntypes " P1 " " TYPE "=4\n");
+        perform(&r, -EBADF, "sighting present " P1 " " TYPE "\nresult\n");
         assert_result(FAILURE_NONE, 0, true);
         assert_string_equal(kernel.log,
                         "create " P1 " " TYPE " " UUID_A ";attribute b=1;attribute a=2;attribute b=3;");
@@ -176,7 +177,7 @@ static void test_create_refused(void **state) {
         (void) state;
 
         kernel.create_error = EBUSY;
-        perform(&r, -EBADF, "sighting absent  \nresult\ntypes " P1 " " TYPE "=4\n");
+        perform(&r, -EBADF, "sighting absent  \nresult\n");
         assert_result(FAILURE_KERNEL, EBUSY, false);
         assert_string_equal(told.failure.subject, "create");
         assert_string_equal(told.failure.type, TYPE);
@@ -191,7 +192,7 @@ static void test_create_refused_but_there(void **state) {
 
         kernel.create_error = EINTR;
         kernel.create_stays = true;
-        perform(&r, -EBADF, "sighting present " P1 " " TYPE "\nresult\ntypes " P1 " " TYPE "=4\n");
+        perform(&r, -EBADF, "sighting present " P1 " " TYPE "\nresult\n");
         assert_result(FAILURE_KERNEL, EINTR, false);
         assert_true(tree_has(DEVICE));
 }
@@ -203,7 +204,7 @@ static void test_create_exists(void **state) {
 
         host_device(P1, UUID_A, TYPE);
         kernel.create_error = EEXIST;
-        perform(&r, -EBADF, "sighting present " P1 " " TYPE "\nresult\ntypes " P1 " " TYPE "=4\n");
+        perform(&r, -EBADF, "sighting present " P1 " " TYPE "\nresult\n");
         assert_result(FAILURE_EXISTS_IN_KERNEL, EEXIST, false);
         assert_true(tree_has(DEVICE "/remove"));
 }
@@ -223,7 +224,7 @@ static void test_create_attribute(void **state) {
         kernel.attributes[3] = "d";
         kernel.bad_attribute = "c";
         kernel.attribute_error = EADDRINUSE;
-        perform(&r, -EBADF, "sighting absent  \nresult\ntypes " P1 " " TYPE "=4\n");
+        perform(&r, -EBADF, "sighting absent  \nresult\n");
         assert_result(FAILURE_ATTRIBUTE, EADDRINUSE, false);
         assert_int_equal(told.failure.index, 2);
         assert_string_equal(told.failure.subject, "c");
@@ -242,7 +243,7 @@ static void test_create_rollback_fails(void **state) {
         skip_without_openat2();
         r = request_for(REQUEST_CREATE, LIST("missing", "1"));
         kernel.remove_error = EBUSY;
-        perform(&r, -EBADF, "sighting present " P1 " " TYPE "\nresult\ntypes " P1 " " TYPE "=4\n");
+        perform(&r, -EBADF, "sighting present " P1 " " TYPE "\nresult\n");
         assert_int_equal(told.failure.kind, FAILURE_ATTRIBUTE);
         assert_int_equal(told.failure.error, ENOENT);
         assert_int_equal(told.failure.index, 0);
@@ -253,7 +254,7 @@ static void test_create_rollback_fails(void **state) {
         host_remove_device(P1, UUID_A);
         r = request_for(REQUEST_CREATE, LIST("missing", "1"));
         kernel.remove_leaves = true;
-        perform(&r, -EBADF, "sighting leaving " P1 " \nresult\ntypes " P1 " " TYPE "=4\n");
+        perform(&r, -EBADF, "sighting leaving " P1 " \nresult\n");
         assert_int_equal(told.failure.rollback_error, EBUSY);
 }
 
@@ -264,7 +265,7 @@ static void test_create_gone(void **state) {
         (void) state;
 
         kernel.is_off = true; /* success, and no device */
-        perform(&r, -EBADF, "sighting absent  \nresult\ntypes " P1 " " TYPE "=4\n");
+        perform(&r, -EBADF, "sighting absent  \nresult\n");
         assert_result(FAILURE_KERNEL, ENODEV, false);
 }
 
@@ -275,7 +276,7 @@ static void test_create_gone_at_once(void **state) {
         (void) state;
 
         kernel.is_off = true;
-        perform(&r, -EBADF, "sighting absent  \nresult\ntypes " P1 " " TYPE "=4\n");
+        perform(&r, -EBADF, "sighting absent  \nresult\n");
 }
 
 static void test_create_and_define(void **state) {
@@ -288,9 +289,7 @@ static void test_create_and_define(void **state) {
         kernel.attributes[0] = "a";
         r.define = true;
         r.definition.autostart = true;
-        perform(&r, -EBADF,
-                        "sighting present " P1 " " TYPE "\ndefinition 00 " P1 " " TYPE "\nresult\ntypes " P1
-                        " " TYPE "=4\n");
+        perform(&r, -EBADF, "sighting present " P1 " " TYPE "\ndefinition 00 " P1 " " TYPE "\nresult\n");
         assert_result(FAILURE_NONE, 0, true);
         assert_file(FILE_A,
                         "{\n  \"mdev_type\": \"" TYPE "\",\n  \"start\": \"auto\",\n  \"attrs\": [\n    {\n"
@@ -307,8 +306,7 @@ static void test_create_and_define_fails(void **state) {
         tree_put(FILE_A, "{}");
         perform(&r, -EBADF,
                         "sighting absent  \ninvalid /" FILE_A
-                        ": \"mdev_type\" is missing or not a string\nresult\n"
-                        "types " P1 " " TYPE "=4\n");
+                        ": \"mdev_type\" is missing or not a string\nresult\n");
         assert_result(FAILURE_EXISTS_ON_DISK, 0, false);
         assert_string_equal(told.failure.subject, "/" FILE_A);
         assert_file(FILE_A, "{}");
@@ -318,25 +316,9 @@ static void test_create_and_define_fails(void **state) {
         r = request_for(REQUEST_CREATE, NULL);
         r.define = true;
         kernel.create_error = ENOSPC;
-        perform(&r, -EBADF,
-                        "sighting absent  \ndefinition 00 " P1 " (none)\nresult\ntypes " P1 " " TYPE "=4\n");
+        perform(&r, -EBADF, "sighting absent  \ndefinition 00 " P1 " (none)\nresult\n");
         assert_result(FAILURE_NO_CAPACITY, ENOSPC, false);
         assert_false(tree_has("etc"));
-}
-
-/* Types of all functions of the card are told, since they share what it has. */
-static void test_create_siblings(void **state) {
-        Request r = request_for(REQUEST_CREATE, NULL);
-
-        (void) state;
-
-        host_parent(P2);
-        host_type(P2, "t-2", "0\n");
-        tree_link("../" P2, DEVICES P1 "/virtfn0");
-        tree_link("../" P1, DEVICES P2 "/physfn");
-        perform(&r, -EBADF,
-                        "sighting present " P1 " " TYPE "\nresult\ntypes " P1 " " TYPE "=4\ntypes " P2
-                        " t-2=0\n");
 }
 
 static void test_create_without_sysfs(void **state) {
@@ -359,13 +341,13 @@ static void test_remove(void **state) {
 
         host_device(P1, UUID_A, TYPE);
         r.path = strdup("/" DEVICE);
-        perform(&r, -EBADF, "sighting absent  \nresult\ntypes " P1 " " TYPE "=4\n");
+        perform(&r, -EBADF, "sighting absent  \nresult\n");
         assert_result(FAILURE_NONE, 0, false);
         assert_string_equal(kernel.log, "remove " P1 " " UUID_A ";");
 
         /* Gone already is what was asked for. */
         r = request_for(REQUEST_REMOVE, NULL);
-        perform(&r, -EBADF, "sighting absent  \nresult\ntypes " P1 " " TYPE "=4\n");
+        perform(&r, -EBADF, "sighting absent  \nresult\n");
         assert_result(FAILURE_NONE, 0, false);
 }
 
@@ -376,7 +358,7 @@ static void test_remove_fails(void **state) {
 
         host_device(P1, UUID_A, TYPE);
         kernel.remove_error = EINVAL;
-        perform(&r, -EBADF, "sighting present " P1 " " TYPE "\nresult\ntypes " P1 " " TYPE "=4\n");
+        perform(&r, -EBADF, "sighting present " P1 " " TYPE "\nresult\n");
         assert_result(FAILURE_KERNEL, EINVAL, false);
         assert_string_equal(told.failure.subject, "remove");
 }
@@ -390,7 +372,7 @@ static void test_remove_orphaned(void **state) {
         kernel.remove_error = EAGAIN;
         kernel.remove_orphans = true;
         r.path = strdup("/" DEVICE);
-        perform(&r, -EBADF, "sighting orphan " P1 " " TYPE "\nresult\ntypes " P1 " " TYPE "=4\n");
+        perform(&r, -EBADF, "sighting orphan " P1 " " TYPE "\nresult\n");
         assert_result(FAILURE_ORPHANED, 0, false);
 }
 
@@ -403,14 +385,14 @@ static void test_remove_leaving(void **state) {
         kernel.remove_error = ENODEV;
         kernel.remove_leaves = true;
         r.path = strdup("/" DEVICE);
-        perform(&r, -EBADF, "sighting leaving " P1 " \nresult\ntypes " P1 " " TYPE "=4\n");
+        perform(&r, -EBADF, "sighting leaving " P1 " \nresult\n");
         assert_result(FAILURE_BEING_REMOVED, 0, false);
 
         /* It was that before, and nothing is written again. */
         kernel.log[0] = '\0';
         r = request_for(REQUEST_REMOVE, NULL);
         r.path = strdup("/" DEVICE);
-        perform(&r, -EBADF, "sighting leaving " P1 " \nresult\ntypes " P1 " " TYPE "=4\n");
+        perform(&r, -EBADF, "sighting leaving " P1 " \nresult\n");
         assert_result(FAILURE_BEING_REMOVED, 0, false);
         assert_string_equal(kernel.log, "");
 }
@@ -428,7 +410,7 @@ static void test_remove_in_use(void **state) {
         tree_link("anon_inode:[vfio-device]", "proc/4242/fd/4");
         tree_put("proc/4242/comm", "qemu\n");
         r.path = strdup("/" DEVICE);
-        perform(&r, -EBADF, "sighting present " P1 " " TYPE "\nresult\ntypes " P1 " " TYPE "=4\n");
+        perform(&r, -EBADF, "sighting present " P1 " " TYPE "\nresult\n");
         assert_result(FAILURE_IN_USE, 0, false);
         assert_string_equal(told.failure.detail, "process 4242 (qemu)");
         assert_string_equal(kernel.log, "");
@@ -436,7 +418,7 @@ static void test_remove_in_use(void **state) {
         /* Who wants to wait for the user to close it may. */
         r = request_for(REQUEST_REMOVE, NULL);
         r.wait_for_release = true;
-        perform(&r, -EBADF, "sighting absent  \nresult\ntypes " P1 " " TYPE "=4\n");
+        perform(&r, -EBADF, "sighting absent  \nresult\n");
         assert_result(FAILURE_NONE, 0, false);
 }
 
@@ -450,7 +432,7 @@ static void test_remove_not_in_use(void **state) {
         tree_link("../../../../kernel/iommu_groups/17", DEVICE "/iommu_group");
         tree_put("dev/vfio/17", "");
         tree_mkdir("sys/class/vfio-dev");
-        perform(&r, -EBADF, "sighting absent  \nresult\ntypes " P1 " " TYPE "=4\n");
+        perform(&r, -EBADF, "sighting absent  \nresult\n");
         assert_result(FAILURE_NONE, 0, false);
 }
 
@@ -461,7 +443,7 @@ static void test_remove_of_another_parent(void **state) {
 
         host_parent(P2);
         host_device(P2, UUID_A, TYPE);
-        perform(&r, -EBADF, "sighting present " P2 " " TYPE "\nresult\ntypes " P1 " " TYPE "=4\n");
+        perform(&r, -EBADF, "sighting present " P2 " " TYPE "\nresult\n");
         assert_result(FAILURE_CHANGED_MEANWHILE, 0, false);
         assert_string_equal(kernel.log, "");
 }
@@ -700,8 +682,8 @@ static void test_lock(void **state) {
         effect_perform(tree_fd, &r, fd, on_emit_lock, NULL);
         request_done(&r);
 
-        /* During create, at the sighting, at the result, at the types. */
-        assert_int_equal(n_lock_states, 4);
+        /* During create, at the sighting, at the result. */
+        assert_int_equal(n_lock_states, 3);
         assert_false(lock_states[0]);
         assert_false(lock_states[1]);
         assert_true(lock_states[2]);
@@ -784,9 +766,7 @@ static void test_unheard_creation_goes_on(void **state) {
         kernel.attributes[0] = "a";
         told.error = -EPIPE;
         r.define = true;
-        perform(&r, -EBADF,
-                        "sighting present " P1 " " TYPE "\ndefinition 00 " P1 " " TYPE "\nresult\ntypes " P1
-                        " " TYPE "=4\n");
+        perform(&r, -EBADF, "sighting present " P1 " " TYPE "\ndefinition 00 " P1 " " TYPE "\nresult\n");
         assert_result(FAILURE_NONE, 0, true);
         assert_true(tree_has(FILE_A));
 }
@@ -799,12 +779,12 @@ static void test_store_broken(void **state) {
 
         tree_put("etc/mdevctl.d", "no directory");
         defined.define = true;
-        perform(&defined, -EBADF, "result\ntypes " P1 " " TYPE "=4\n");
+        perform(&defined, -EBADF, "result\n");
         assert_result(FAILURE_STORE, ENOTDIR, false);
         assert_string_equal(told.failure.subject, "/etc/mdevctl.d");
         assert_string_equal(kernel.log, ""); /* nothing was tried */
 
-        perform(&transient, -EBADF, "sighting present " P1 " " TYPE "\nresult\ntypes " P1 " " TYPE "=4\n");
+        perform(&transient, -EBADF, "sighting present " P1 " " TYPE "\nresult\n");
         assert_result(FAILURE_NONE, 0, true);
 }
 
@@ -819,6 +799,47 @@ static void test_types(void **state) {
         set_parents(&r, LIST(P1, "nowhere", P2));
         perform(&r, -EBADF, "types " P1 " " TYPE "=4\ntypes " P2 "\nresult\n");
         assert_int_equal(told.failure.kind, FAILURE_NONE);
+}
+
+/* Single places: a file in any form of its name, a directory, a device. Of a file that is not there it is
+ * told that there is none, unless another says the same. */
+static void test_scan_places(void **state) {
+        Request r = { .kind = REQUEST_SCAN, .op = 4711 };
+
+        (void) state;
+
+        tree_put(FILE_A, "{ \"mdev_type\": \"" TYPE "\", \"start\": \"auto\" }");
+        tree_put("etc/mdevctl.d/" P1 "/10112233445566778899AABBCCDDEEFF", "{ \"mdev_type\": \"u\", \"start\": \"auto\" }");
+        tree_put("etc/mdevctl.d/" P1 "/.swp", "");
+        tree_put("etc/mdevctl.d/" P2 "/" UUID_A, "{");
+
+        set_parents(&r, LIST(P1 "/" UUID_A, P2 "/" UUID_A, "nowhere/" UUID_A));
+        perform(&r, -EBADF,
+                        "definition 00 " P1 " " TYPE "\ninvalid /etc/mdevctl.d/" P2 "/" UUID_A
+                        ": line 1, column 2: the text ends too early\ndefinition 00 nowhere (none)\nresult\n");
+
+        r.kind = REQUEST_SCAN;
+        set_parents(&r,
+                        LIST(P1 "/10112233445566778899AABBCCDDEEFF", P1 "/.swp", P1 "/gone",
+                                        P1 "/10112233-4455-6677-8899-aabbccddeeff"));
+        perform(&r, -EBADF,
+                        "definition 10 " P1 " u\ninvalid /etc/mdevctl.d/" P1
+                        "/.swp: the file's name is not a UUID\ndefinition 10 " P1 " u\nresult\n");
+
+        r.kind = REQUEST_SCAN;
+        set_parents(&r, LIST("/" UUID_A, "nowhere/", P2 "/", "nonsense"));
+        perform(&r, -EBADF, NULL);
+        assert_non_null(strstr(told.text, "definition 00 " P1 " " TYPE "\n"));
+        assert_int_equal(told.n_results, 1);
+
+        /* Two files of one device: the usual form is what counts. */
+        tree_put("etc/mdevctl.d/" P1 "/10112233-4455-6677-8899-aabbccddeeff", "{ \"mdev_type\": \"v\", \"start\": \"auto\" }");
+        r.kind = REQUEST_SCAN;
+        set_parents(&r, LIST(P1 "/10112233445566778899AABBCCDDEEFF"));
+        perform(&r, -EBADF,
+                        "invalid /etc/mdevctl.d/" P1
+                        "/10112233445566778899AABBCCDDEEFF: another file of the same "
+                        "device is there, under the UUID's usual form\nresult\n");
 }
 
 /* Requests that lack what their kind needs are refused, and touch nothing. */
@@ -867,7 +888,6 @@ int main(void) {
                 TEST(test_create_gone_at_once),
                 TEST(test_create_and_define),
                 TEST(test_create_and_define_fails),
-                TEST(test_create_siblings),
                 TEST(test_create_without_sysfs),
                 TEST(test_remove),
                 TEST(test_remove_fails),
@@ -890,6 +910,7 @@ int main(void) {
                 TEST(test_unheard_creation_goes_on),
                 TEST(test_store_broken),
                 TEST(test_types),
+                TEST(test_scan_places),
                 TEST(test_incomplete),
         };
 

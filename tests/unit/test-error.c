@@ -71,6 +71,8 @@ static const struct {
         [FAILURE_INVALID_DEFINITION] = { "org.mdevd1.Error.InvalidDefinition", WITH_DETAIL, WITH_SUBJECT,
                         EBADMSG },
         [FAILURE_STORE] = { "org.mdevd1.Error.Store", WITH_SUBJECT | WITH_ERROR, WITH_UUID, EIO },
+        [FAILURE_INCOMPLETE] = { "org.freedesktop.DBus.Error.Failed", WITH_UUID, WITH_PARENT | WITH_TYPE,
+                        EIO },
         [FAILURE_WORKER] = { SD_BUS_ERROR_FAILED, WITH_UUID, WITH_DETAIL | WITH_ERROR, EIO },
         [FAILURE_PENDING] = { "org.mdevd1.Error.Pending", WITH_UUID, WITH_PARENT, EINPROGRESS },
         [FAILURE_CANCELLED] = { "org.mdevd1.Error.Pending", WITH_UUID, 0, ECANCELED },

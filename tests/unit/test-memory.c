@@ -85,7 +85,7 @@ static struct Picture {
         RegistryCounts counts;
         struct {
                 OpId op;
-                bool hint;
+                bool hints;
         } operations[2];
 } before, after;
 
@@ -103,7 +103,7 @@ static void take_picture(struct Picture *p) {
 
                 if (d) {
                         p->operations[i].op = d->op;
-                        p->operations[i].hint = d->hint;
+                        p->operations[i].hints = d->look_again || d->read_again;
                 }
         }
 }
@@ -176,7 +176,7 @@ static bool done(int result, int expected) {
         assert_memory_equal(&before.counts, &after.counts, sizeof after.counts);
         for (size_t i = 0; i < 2; i++)
                 assert_true(before.operations[i].op == after.operations[i].op &&
-                                before.operations[i].hint == after.operations[i].hint);
+                                before.operations[i].hints == after.operations[i].hints);
         return false;
 }
 

@@ -63,7 +63,8 @@ static struct Slot {
         Origin origin;
         OpId op;
         OperationKind kind;
-        bool hint;
+        bool writes; /* the operation is at the definitions */
+        int hints;
         int definitions[N_PARENTS]; /* which of them; 0: none */
         int error;
 } slots[N_UUIDS];
@@ -92,8 +93,10 @@ static Column column(const struct Slot *s) {
         return s->seen != PRESENCE_ABSENT ? lives[s->seen] : count_definitions(s) > 0 ? DEFINED : UNKNOWN;
 }
 
-/* Asks for an operation: the table first, the other operation next, the bound last. @parent: -1 for any. */
-static int oracle_begin(struct Slot *s, OperationKind kind, int parent, bool alternate, OpId op) {
+/* Asks for an operation: the table first, the other operation next, the bound last. @parent: -1 for any.
+ * @define: a creation is also a definition. */
+static int oracle_begin(
+                struct Slot *s, OperationKind kind, int parent, bool define, bool alternate, OpId op) {
         unsigned n = count_definitions(s), n_kept = 0;
         bool has = parent < 0 ? n > 0 : s->definitions[parent] != 0;
         Call call = CREATE;
@@ -107,6 +110,10 @@ static int oracle_begin(struct Slot *s, OperationKind kind, int parent, bool alt
                 call = has ? CHANGE : CHANGE_NONE;
 
         error = answers[call][column(s)];
+        if (error == 0 && define)
+                error = answers[has                                   ? DEFINE_AGAIN
+                                                : n == 0 || alternate ? DEFINE_FIRST
+                                                                      : DEFINE_OTHER][column(s)];
         for (size_t i = 0; i < N_UUIDS; i++)
                 n_kept += slots[i].kept;
         if (error == 0 && kind == OPERATION_CREATE && !parents[parent].present)
@@ -119,16 +126,17 @@ static int oracle_begin(struct Slot *s, OperationKind kind, int parent, bool alt
                 s->kept = true;
                 s->op = op;
                 s->kind = kind;
-                s->hint = false;
+                s->writes = define || (kind != OPERATION_CREATE && kind != OPERATION_REMOVE);
+                s->hints = 0;
         }
         return -error;
 }
 
 /* Whether a fact counts: 1; else 0, or -ESTALE. */
-static int oracle_owns(struct Slot *s, OpId op) {
-        if (op == 0 && s->op != 0)
-                s->hint = true;
-        return op == s->op ? 1 : op == 0 ? 0 : -ESTALE;
+static int oracle_owns(struct Slot *s, OpId op, bool held, EndHint hint) {
+        if (op == 0 && held)
+                s->hints |= hint;
+        return op != 0 && op != s->op ? -ESTALE : op != 0 || !held;
 }
 
 static void oracle_nothing_lives(struct Slot *s) {
@@ -155,9 +163,10 @@ static int oracle_end(struct Slot *s, OpId op) {
                 return -ESTALE;
         s->op = 0;
         s->kind = OPERATION_NONE;
+        s->writes = false;
         if (s->seen == PRESENCE_ABSENT)
                 oracle_nothing_lives(s);
-        return s->hint;
+        return s->hints;
 }
 
 static void oracle_drop(void) {
@@ -304,18 +313,20 @@ static void begin(size_t u) {
         OperationKind kind =
                         (OperationKind) (OPERATION_CREATE + below(_OPERATION_KIND_MAX - OPERATION_CREATE));
         int parent = (int) below(N_PARENTS), type = (int) below(N_TYPES), r = 0, expected;
-        bool alternate = below(2), any = below(4) == 0;
+        bool alternate = below(2), any = below(4) == 0, define = kind == OPERATION_CREATE && below(2);
         Column before = column(&slots[u]);
         Failure f = FAILURE_INIT;
         OpId op = ++last;
 
         if (any && (kind == OPERATION_MODIFY || kind == OPERATION_UNDEFINE))
                 parent = -1;
-        expected = oracle_begin(&slots[u], kind, parent, alternate, op);
+        expected = oracle_begin(&slots[u], kind, parent, define, alternate, op);
         switch (kind) {
         case OPERATION_CREATE:
-                r = registry_begin_create(
-                                registry, &uuids[u], parent_names[parent], type_names[type], op, &f);
+                r = define ? registry_begin_create_and_define(registry, &uuids[u], parent_names[parent],
+                                             type_names[type], alternate, op, &f)
+                           : registry_begin_create(registry, &uuids[u], parent_names[parent],
+                                             type_names[type], op, &f);
                 if (expected == 0) {
                         slots[u].parent = parent;
                         slots[u].type = type;
@@ -366,7 +377,8 @@ static void adopt(size_t u) {
         s->kept = true;
         s->op = last;
         s->kind = kind;
-        s->hint = false;
+        s->writes = false;
+        s->hints = 0;
         if ((kind == OPERATION_CREATE || kind == OPERATION_REMOVE) && parent >= 0 && s->parent < 0) {
                 s->parent = parent;
                 s->type = type;
@@ -397,7 +409,7 @@ static void observe(size_t u) {
                 sighting.path = below(2) ? (char *) "/sys/devices/a/u" : (char *) "/sys/devices/b/u";
                 sighting.type = type < 0 ? NULL : (char *) type_names[type];
         }
-        owns = oracle_owns(&slots[u], op);
+        owns = oracle_owns(&slots[u], op, slots[u].op != 0, END_LOOK_AGAIN);
         assert_int_equal(registry_observe(registry, &uuids[u], &sighting, op), MIN(owns, 0));
         if (owns > 0)
                 oracle_observe(&slots[u], seen, parent, lives ? type : -1);
@@ -409,7 +421,7 @@ static void observe_definition(size_t u) {
         OpId op = some_op(&slots[u]);
         Definition d = make_definition(u, parent, which);
 
-        owns = oracle_owns(&slots[u], op);
+        owns = oracle_owns(&slots[u], op, slots[u].op != 0 && slots[u].writes, END_READ_AGAIN);
         assert_int_equal(registry_observe_definition(
                                          registry, &uuids[u], parent_names[parent], which ? &d : NULL, op),
                         MIN(owns, 0));

@@ -142,7 +142,8 @@ static void test_hints(void **state) {
 
         /* By a look at the device, by a look that failed, by a look at a definition. */
         for (unsigned what = 0; what < 3; what++) {
-                (void) begin_create();
+                assert_int_equal(registry_begin_create_and_define(r, &uuid, P, "type", false, ++last_op, &f),
+                                0);
                 if (what < 2)
                         seen(what == 0 ? PRESENCE_PRESENT : PRESENCE_UNKNOWN);
                 else
@@ -150,7 +151,7 @@ static void test_hints(void **state) {
                 assert_column(CREATING);
                 assert_int_equal(device(&uuid)->n_definitions, 0);
                 assert_int_equal(see(PRESENCE_ABSENT, last_op), 0);
-                assert_int_equal(registry_end(r, &uuid, last_op), 1);
+                assert_int_equal(registry_end(r, &uuid, last_op), what < 2 ? END_LOOK_AGAIN : END_READ_AGAIN);
                 assert_column(UNKNOWN);
 
                 /* And is forgotten then. */
@@ -162,6 +163,114 @@ static void test_hints(void **state) {
         (void) begin_create();
         assert_int_equal(look_at(&uuid2, PRESENCE_PRESENT, P, "t", 0), 0);
         end(last_op);
+}
+
+/* A removal may wait for a VM for days, and an operation that was taken over says nothing of files till it is
+ * over: what is on disk is told all the same. */
+static void test_definitions_meanwhile(void **state) {
+        (void) state;
+
+        (void) begin_create();
+        assert_int_equal(read_definition(&uuid, P, "t", 0), 0);
+        assert_int_equal(device(&uuid)->n_definitions, 1);
+        end_with(last_op, PRESENCE_PRESENT);
+
+        (void) begin_remove();
+        assert_int_equal(read_definition(&uuid, P, NULL, 0), 0);
+        assert_int_equal(device(&uuid)->n_definitions, 0);
+        end_with(last_op, PRESENCE_ABSENT);
+
+        for (int kind = OPERATION_CREATE; kind < _OPERATION_KIND_MAX; kind++) {
+                assert_int_equal(registry_adopt(r, &uuid, (OperationKind) kind, P, "t", ++last_op), 0);
+                assert_int_equal(read_definition(&uuid, Q, "t", 0), 0);
+                assert_int_equal(device(&uuid)->n_definitions, 1);
+                assert_int_equal(see(PRESENCE_ABSENT, last_op), 0);
+                end(last_op);
+                assert_int_equal(read_definition(&uuid, Q, NULL, 0), 0);
+                assert_column(UNKNOWN);
+        }
+}
+
+/* A creation that is also a definition is refused as both would be. */
+static void test_create_and_define(void **state) {
+        (void) state;
+
+        assert_int_equal(read_definition(&uuid, Q, "t", 0), 0);
+        assert_int_equal(registry_begin_create_and_define(r, &uuid, Q, "t", true, 1, &f), -EEXIST);
+        assert_int_equal(f.kind, FAILURE_EXISTS_DEFINED);
+        assert_int_equal(registry_begin_create_and_define(r, &uuid, P, "t", false, 1, &f), -EEXIST);
+        assert_int_equal(f.kind, FAILURE_EXISTS_ELSEWHERE);
+        assert_string_equal(f.parent, Q);
+        assert_column(DEFINED);
+
+        assert_int_equal(registry_begin_create_and_define(r, &uuid, P, "t", true, 1, &f), 0);
+        assert_column(CREATING);
+        assert_int_equal(registry_begin_create_and_define(r, &uuid, P, "t", true, 2, &f), -EEXIST);
+        assert_int_equal(f.kind, FAILURE_EXISTS);
+}
+
+static void test_waiting(void **state) {
+        (void) state;
+
+        registry_set_waiting(r, &uuid, WAITING_PARENT); /* of nothing */
+        assert_int_equal(read_definition(&uuid, P, "t", 0), 0);
+        (void) news();
+        registry_set_waiting(r, &uuid, WAITING_CAPACITY);
+        assert_int_equal(device(&uuid)->waiting, WAITING_CAPACITY);
+        {
+                size_t n;
+                const Change *c = registry_changes(r, &n);
+
+                assert_int_equal(n, 1);
+                assert_int_equal(c->what, CHANGED_WAITING);
+        }
+        (void) news();
+        registry_set_waiting(r, &uuid, WAITING_CAPACITY); /* no news */
+        assert_news("");
+        for (int w = 0; w < _WAITING_MAX; w++)
+                assert_non_null(waiting_to_string((Waiting) w));
+        assert_string_equal(waiting_to_string(WAITING_NOT), "");
+}
+
+/* Gone and there again between two looks: all that was known of it is of its earlier life. */
+static void test_parent_lives(void **state) {
+        ParentSighting seen = { .name = (char *) P, .present = true, .life = 7, .numa_node = -1 };
+        Types types = {};
+        const Parent *p;
+
+        (void) state;
+
+        assert_int_equal(registry_observe_parent(r, &seen), 0);
+        p = registry_find_parent(r, P);
+        assert_int_equal(p->life, 7);
+        assert_false(p->types_known);
+        types.types = calloc(1, sizeof *types.types);
+        types.n = 1;
+        types.types[0] = (Type){ strdup("t"), strdup(""), strdup(""), strdup(""), 3 };
+        assert_int_equal(registry_observe_types(r, P, &types), 0);
+        assert_true(p->types_known);
+        assert_int_equal(p->types_serial, 1);
+        assert_non_null(parent_find_type(p, "t"));
+        assert_null(parent_find_type(p, "u"));
+        (void) news();
+
+        seen.life = 8;
+        assert_int_equal(registry_observe_parent(r, &seen), 0);
+        assert_true(p->present && p->life == 8 && !p->types_known);
+        assert_int_equal(p->types.n, 0);
+        {
+                size_t n;
+                const Change *c = registry_changes(r, &n);
+
+                assert_int_equal(n, 1);
+                assert_int_equal(c->what, CHANGED_PARENT | CHANGED_TYPES);
+        }
+        (void) news();
+
+        seen = (ParentSighting){ .name = (char *) P, .numa_node = -1 };
+        assert_int_equal(read_definition(&uuid, P, "t", 0), 0); /* so that it stays */
+        assert_int_equal(registry_observe_parent(r, &seen), 0);
+        assert_int_equal(p->life, 0);
 }
 
 static void test_stale(void **state) {
@@ -408,7 +517,7 @@ static void test_definition_operations(void **state) {
         assert_int_equal(read_definition(&uuid, P, "t", 0), 0); /* somebody else's word */
         assert_column(UNKNOWN);
         assert_int_equal(read_definition(&uuid, P, NULL, op), 0);
-        assert_int_equal(registry_end(r, &uuid, op), 1);
+        assert_int_equal(registry_end(r, &uuid, op), END_READ_AGAIN);
         assert_column(UNKNOWN);
         assert_news("");
 
@@ -1071,6 +1180,10 @@ int main(void) {
                 TEST(test_sighting_without_parent),
                 TEST(test_origin),
                 TEST(test_hints),
+                TEST(test_definitions_meanwhile),
+                TEST(test_create_and_define),
+                TEST(test_waiting),
+                TEST(test_parent_lives),
                 TEST(test_stale),
                 TEST(test_operation_tells_both),
                 TEST(test_one_of_many),

@@ -734,9 +734,11 @@ static void test_scan(void **state) {
         tree_put(TOP "README", "");
 
         assert_scan(NULL,
-                        LINES(P1 "/.swp EINVAL -", P1 "/" UUID_A " 0 one", P1 "/" UUID_A "~ EINVAL -",
-                                        P1 "/" UUID_B " EOPNOTSUPP -", P1 "/fifo EINVAL -",
-                                        P1 "/\xff\xfe EINVAL -", P2 "/" UUID_A " 0 two",
+                        LINES("/" UUID_A " ENOTDIR -", P1 "/.swp EINVAL -", P1 "/" UUID_A " 0 one",
+                                        P1 "/" UUID_A "~ EINVAL -", P1 "/" UUID_B " EOPNOTSUPP -",
+                                        P1 "/" UUID_C " EOPNOTSUPP -",
+                                        P1 "/30112233-4455-6677-8899-aabbccddeeff ELOOP -",
+                                        P1 "/fifo EINVAL -", P1 "/\xff\xfe EINVAL -", P2 "/" UUID_A " 0 two",
                                         P2 "/10112233445566778899AABBCCDDEEFF 0 three", P2 "/" UUID_C " 0 "));
         assert_scan(UUID_A, LINES(P1 "/" UUID_A " 0 one", P2 "/" UUID_A " 0 two"));
         assert_scan(UUID_B,

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "model/autostart.h"
+
+void autostart_forget(AutostartDevice *a) {
+        for (size_t i = 0; i < a->n_attempts; i++)
+                free(a->attempts[i].parent);
+        a->n_attempts = 0;
+}
+
+void autostart_done(AutostartDevice *a) {
+        autostart_forget(a);
+        free(a->attempts);
+        *a = (AutostartDevice){};
+}
+
+Attempt *autostart_find(const AutostartDevice *a, const char *parent) {
+        for (size_t i = 0; i < a->n_attempts; i++)
+                if (streq(a->attempts[i].parent, parent))
+                        return &a->attempts[i];
+
+        return NULL;
+}
+
+int autostart_remember(AutostartDevice *a, const Parent *p, AttemptResult result) {
+        Attempt *attempt = autostart_find(a, p->name);
+        unsigned n_not_yet;
+        char *name;
+        int r;
+
+        if (!attempt) {
+                r = grow((void **) &a->attempts, &a->n_allocated, a->n_attempts + 1, sizeof *a->attempts);
+                if (r < 0)
+                        return r;
+                name = strdup(p->name);
+                if (!name)
+                        return -ENOMEM;
+                attempt = &a->attempts[a->n_attempts++];
+                *attempt = (Attempt){ .parent = name };
+        }
+
+        n_not_yet = attempt->life == p->life ? attempt->n_not_yet : 0;
+        attempt->life = p->life;
+        attempt->types_serial = p->types_serial;
+        attempt->result = result;
+        attempt->n_not_yet = result == ATTEMPT_NOT_YET ? n_not_yet + 1 : 0;
+        attempt->again = false;
+        return 0;
+}
+
+/* About one definition whose parent is there. */
+static AutostartDecision decide_here(
+                const AutostartDevice *a, const Parent *p, const Definition *definition) {
+        const AutostartDecision start = { .verdict = AUTOSTART_START, .definition = definition };
+        const Attempt *last = autostart_find(a, p->name);
+        const Type *type;
+
+        if (!p->types_known)
+                return (AutostartDecision){ .verdict = AUTOSTART_UNDECIDED };
+        if (last && last->life != p->life)
+                last = NULL;
+
+        if (last && last->result == ATTEMPT_FAILED)
+                return (AutostartDecision){ AUTOSTART_WAIT, WAITING_FAILED, NULL };
+        if (last && last->result == ATTEMPT_NOT_YET)
+                return last->again ? start : (AutostartDecision){ .verdict = AUTOSTART_UNDECIDED };
+
+        type = parent_find_type(p, definition->type);
+        if (!type)
+                return (AutostartDecision){ AUTOSTART_WAIT, WAITING_TYPE, NULL };
+        if (type->available_instances == 0 || (last && last->types_serial == p->types_serial))
+                return (AutostartDecision){ AUTOSTART_WAIT, WAITING_CAPACITY, NULL };
+        return start;
+}
+
+AutostartDecision autostart_decide(const Registry *r, const Device *d, const AutostartDevice *a) {
+        AutostartDecision decision = { .verdict = AUTOSTART_OVER };
+
+        if (device_state(d) == DEVICE_ACTIVE || device_state(d) == DEVICE_ORPHANED)
+                return decision;
+
+        for (uint32_t i = 0; i < d->n_definitions; i++) {
+                const Definition *definition = &d->definitions[i];
+                const Parent *p = registry_find_parent(r, definition->parent);
+                AutostartDecision here = { AUTOSTART_WAIT, WAITING_PARENT, NULL };
+
+                if (!definition->autostart)
+                        continue;
+                if (device_state(d) != DEVICE_DEFINED || d->op != 0)
+                        return (AutostartDecision){ .verdict = AUTOSTART_BUSY };
+                if (p && p->present)
+                        here = decide_here(a, p, definition);
+                if (here.verdict != AUTOSTART_WAIT)
+                        return here;
+                /* A parent that is there and cannot says more than one that is not there. */
+                if (decision.verdict == AUTOSTART_OVER || decision.waiting == WAITING_PARENT)
+                        decision = here;
+        }
+
+        return decision;
+}
+
+Waiting autostart_outlook(const Registry *r, const Device *d) {
+        Waiting waiting = WAITING_NOT;
+
+        if (device_state(d) != DEVICE_DEFINED)
+                return WAITING_NOT;
+
+        for (uint32_t i = 0; i < d->n_definitions; i++) {
+                const Parent *p = registry_find_parent(r, d->definitions[i].parent);
+
+                if (!d->definitions[i].autostart)
+                        continue;
+                if (p && p->present)
+                        return WAITING_NOT;
+                waiting = WAITING_PARENT;
+        }
+
+        return waiting;
+}
