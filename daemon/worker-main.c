@@ -66,29 +66,37 @@ static int receive_request(Request *ret, int *ret_lock_fd) {
         }
 }
 
-static int flush(Buffer *out) {
-        int r = fd_write_all(STDIN_FILENO, out->data, out->size);
+/* What is to be said, and whether somebody still listens. */
+typedef struct Sender {
+        Buffer out;
+        int error;
+} Sender;
 
-        out->size = 0;
+static int flush(Sender *s) {
+        int r = fd_write_all(STDIN_FILENO, s->out.data, s->out.size);
+
+        s->out.size = 0;
+        if (r < 0)
+                s->error = r;
         return r;
 }
 
 /* An EffectEmit: many small frames travel together, a result at once. */
 static int send_frame(const Frame *frame, void *userdata) {
-        Buffer *out = userdata;
+        Sender *s = userdata;
         int r;
 
-        r = frame_encode(frame, out);
+        r = frame_encode(frame, &s->out);
         if (r < 0)
                 return r;
 
-        return out->size >= SEND_STEP || frame->kind == FRAME_RESULT ? flush(out) : 0;
+        return s->out.size >= SEND_STEP || frame->kind == FRAME_RESULT ? flush(s) : 0;
 }
 
 int main(int argc, char *argv[]) {
         _cleanup_(request_done) Request request = {};
-        _cleanup_(buffer_done) Buffer out = {};
         _cleanup_(closep) int root_fd = -EBADF, lock_fd = -EBADF;
+        Sender sender = {};
         const char *root = argc == 2 ? startswith(argv[1], "--root=") : argc == 1 ? "/" : NULL;
         sigset_t all;
 
@@ -112,6 +120,8 @@ int main(int argc, char *argv[]) {
         if (root_fd < 0)
                 return EXIT_FAILURE;
 
-        effect_perform(root_fd, &request, TAKE_FD(lock_fd), send_frame, &out);
-        return flush(&out) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+        effect_perform(root_fd, &request, TAKE_FD(lock_fd), send_frame, &sender);
+        (void) flush(&sender);
+        buffer_done(&sender.out);
+        return sender.error < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -215,7 +215,7 @@ void watching_update(Manager *m) {
         Watching *w = m->watching;
         int r;
 
-        if (!w || !w->io)
+        if (!w)
                 return;
         r = watch_update(w->watch);
         if (r >= 0 || w->warned)
@@ -229,19 +229,31 @@ void watching_update(Manager *m) {
                         strerror(-r));
 }
 
-void watching_start(Manager *m) {
-        Watching *w = calloc(1, sizeof *w);
+static int start(Manager *m) {
         int r;
 
-        m->watching = w;
-        r = w ? watch_new(m->root_fd, &w->watch) : -ENOMEM;
-        if (r >= 0)
-                r = sd_event_add_io(m->event, &w->io, watch_fd(w->watch), EPOLLIN, on_watch, m);
+        m->watching = calloc(1, sizeof *m->watching);
+        if (!m->watching)
+                return -ENOMEM;
+        r = watch_new(m->root_fd, &m->watching->watch);
         if (r < 0)
-                log_event(LOG_WARNING, MDEVD_MESSAGE_NO_WATCH, NULL,
-                                DEFINITIONS_PATH " cannot be watched: what others change there is seen only "
-                                                 "after \"systemctl reload mdevd\": %s",
-                                strerror(-r));
+                return r;
+        return sd_event_add_io(
+                        m->event, &m->watching->io, watch_fd(m->watching->watch), EPOLLIN, on_watch, m);
+}
+
+void watching_start(Manager *m) {
+        int r;
+
+        r = start(m);
+        if (r >= 0)
+                return;
+
+        log_event(LOG_WARNING, MDEVD_MESSAGE_NO_WATCH, NULL,
+                        DEFINITIONS_PATH " cannot be watched: what others change there is seen only after "
+                                         "\"systemctl reload mdevd\": %s",
+                        strerror(-r));
+        watching_stop(m);
 }
 
 void watching_stop(Manager *m) {

@@ -15,7 +15,8 @@ RESERVED_FOR_CALL_OUTS = {"org.mdevd1.Error.CallOut"}
 # Each documented limit, and where the sources have it: a file, and a pattern with the number.
 LIMITS = {
     "UUIDs known": ("host/config.h", r"\.devices_max = (\w+)"),
-    "operations at work": ("host/config.h", r"\.operations_max = (\w+)"),
+    "definitions being changed": ("host/config.h", r"\.operations_max = (\w+)"),
+    "creations in one driver": ("host/config.h", r"\.creations_per_driver_max = (\w+)"),
     "operations waiting": ("host/config.h", r"\.operations_queued_max = (\w+)"),
     "calls of one client": ("host/config.h", r"\.calls_per_client_max = (\w+)"),
     "authorizations pending": ("host/config.h", r"\.authorizations_max = (\w+)"),
@@ -27,7 +28,7 @@ LIMITS = {
     "bytes of a parent's or type's name": ("model/name.h", r"define NAME_LENGTH_MAX (\w+)"),
     "bytes of a definition's text": ("host/codec.h", r"define DEFINITION_TEXT_MAX[\s\\]*\(([^)]+)\)"),
     "depth of a definition's text": ("host/codec.h", r"define DEFINITION_DEPTH_MAX (\w+)"),
-    "invalid definitions told": ("core/files.c", r"define INVALID_MAX (\w+)"),
+    "invalid definitions told": ("core/invalid.c", r"define INVALID_MAX (\w+)"),
 }
 
 

@@ -809,7 +809,8 @@ static void test_scan_places(void **state) {
         (void) state;
 
         tree_put(FILE_A, "{ \"mdev_type\": \"" TYPE "\", \"start\": \"auto\" }");
-        tree_put("etc/mdevctl.d/" P1 "/10112233445566778899AABBCCDDEEFF", "{ \"mdev_type\": \"u\", \"start\": \"auto\" }");
+        tree_put("etc/mdevctl.d/" P1 "/10112233445566778899AABBCCDDEEFF",
+                        "{ \"mdev_type\": \"u\", \"start\": \"auto\" }");
         tree_put("etc/mdevctl.d/" P1 "/.swp", "");
         tree_put("etc/mdevctl.d/" P2 "/" UUID_A, "{");
 
@@ -818,7 +819,7 @@ static void test_scan_places(void **state) {
                         "definition 00 " P1 " " TYPE "\ninvalid /etc/mdevctl.d/" P2 "/" UUID_A
                         ": line 1, column 2: the text ends too early\ndefinition 00 nowhere (none)\nresult\n");
 
-        r.kind = REQUEST_SCAN;
+        r = (Request){ .kind = REQUEST_SCAN, .op = 4711 };
         set_parents(&r,
                         LIST(P1 "/10112233445566778899AABBCCDDEEFF", P1 "/.swp", P1 "/gone",
                                         P1 "/10112233-4455-6677-8899-aabbccddeeff"));
@@ -826,15 +827,16 @@ static void test_scan_places(void **state) {
                         "definition 10 " P1 " u\ninvalid /etc/mdevctl.d/" P1
                         "/.swp: the file's name is not a UUID\ndefinition 10 " P1 " u\nresult\n");
 
-        r.kind = REQUEST_SCAN;
+        r = (Request){ .kind = REQUEST_SCAN, .op = 4711 };
         set_parents(&r, LIST("/" UUID_A, "nowhere/", P2 "/", "nonsense"));
         perform(&r, -EBADF, NULL);
         assert_non_null(strstr(told.text, "definition 00 " P1 " " TYPE "\n"));
         assert_int_equal(told.n_results, 1);
 
         /* Two files of one device: the usual form is what counts. */
-        tree_put("etc/mdevctl.d/" P1 "/10112233-4455-6677-8899-aabbccddeeff", "{ \"mdev_type\": \"v\", \"start\": \"auto\" }");
-        r.kind = REQUEST_SCAN;
+        tree_put("etc/mdevctl.d/" P1 "/10112233-4455-6677-8899-aabbccddeeff",
+                        "{ \"mdev_type\": \"v\", \"start\": \"auto\" }");
+        r = (Request){ .kind = REQUEST_SCAN, .op = 4711 };
         set_parents(&r, LIST(P1 "/10112233445566778899AABBCCDDEEFF"));
         perform(&r, -EBADF,
                         "invalid /etc/mdevctl.d/" P1

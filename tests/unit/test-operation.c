@@ -384,15 +384,6 @@ static void test_order(void **state) {
 /* Limits */
 
 /* As many at a time as may be, then a queue in order, then no more. */
-static unsigned count_told(const char *word) {
-        unsigned n = 0;
-
-        for (const char *p = told; (p = strstr(p, word)); p++)
-                n++;
-
-        return n;
-}
-
 static void test_limits(void **state) {
         Owner *o[] = { new_owner("0"), new_owner("1"), new_owner("2"), new_owner("3"), new_owner("4"),
                 new_owner("5") };
