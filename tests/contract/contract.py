@@ -19,7 +19,7 @@ LIMITS = {
     "operations waiting": ("host/config.h", r"\.operations_queued_max = (\w+)"),
     "calls of one client": ("host/config.h", r"\.calls_per_client_max = (\w+)"),
     "authorizations pending": ("host/config.h", r"\.authorizations_max = (\w+)"),
-    "authorizations pending of one client": ("host/config.h", r"\.authorizations_per_client_max = (\w+)"),
+    "authorizations pending of one user": ("host/config.h", r"\.authorizations_per_user_max = (\w+)"),
     "attributes": ("model/name.h", r"define ATTRIBUTES_MAX (\w+)"),
     "bytes of attributes": ("model/name.h", r"define ATTRIBUTES_SIZE_MAX (\w+)"),
     "bytes of an attribute's name": ("model/name.h", r"define ATTRIBUTE_NAME_LENGTH_MAX (\w+)"),
