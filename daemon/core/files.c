@@ -4,6 +4,8 @@
  * those that the registry knows and it did not tell are gone. What operations of ours write meanwhile is
  * newer than what the reading says about the same UUID, so such a UUID's files are left out of it. */
 
+#include <stdio.h>
+
 #include "api/mdevd-messages.h"
 #include "base/log.h"
 #include "core/manager-private.h"
@@ -154,6 +156,24 @@ static int scan_parent_index(Scan *s, const char *parent, uint32_t *ret) {
         return 0;
 }
 
+static int scan_invalid(Scan *s, const char *path, const char *reason) {
+        const InvalidDefinition *known = find_invalid(s->m->invalid, s->m->n_invalid, path);
+
+        if (!known || !streq(known->reason, reason))
+                log_invalid(path, reason);
+        return add_invalid(&s->invalid, &s->n_invalid, &s->n_invalid_allocated, path, reason);
+}
+
+static int scan_one_too_many(Scan *s, const Definition *d) {
+        _cleanup_(freep) char *path = NULL;
+        char reason[64];
+
+        (void) snprintf(reason, sizeof reason, "the device has more than %u definitions", DEFINITIONS_MAX);
+        if (asprintf(&path, "/etc/mdevctl.d/%s/%s", d->parent, UUID_TEXT(&d->uuid)) < 0)
+                return -ENOMEM;
+        return scan_invalid(s, path, reason);
+}
+
 static int scan_definition(Scan *s, const Definition *d) {
         uint32_t parent;
         int r;
@@ -168,7 +188,8 @@ static int scan_definition(Scan *s, const Definition *d) {
 
         if (is_touched(s, &d->uuid))
                 return 0;
-        return registry_observe_definition(s->m->registry, &d->uuid, d->parent, d, 0);
+        r = registry_observe_definition(s->m->registry, &d->uuid, d->parent, d, 0);
+        return r == -EUSERS ? scan_one_too_many(s, d) : r;
 }
 
 static void on_scan_fact(const Frame *fact, void *owner) {
@@ -177,14 +198,8 @@ static void on_scan_fact(const Frame *fact, void *owner) {
 
         if (fact->kind == FRAME_DEFINITION && fact->exists)
                 r = scan_definition(s, &fact->definition);
-        else if (fact->kind == FRAME_INVALID) {
-                const InvalidDefinition *known = find_invalid(s->m->invalid, s->m->n_invalid, fact->path);
-
-                if (!known || !streq(known->reason, fact->reason))
-                        log_invalid(fact->path, fact->reason);
-                r = add_invalid(&s->invalid, &s->n_invalid, &s->n_invalid_allocated, fact->path,
-                                fact->reason);
-        }
+        else if (fact->kind == FRAME_INVALID)
+                r = scan_invalid(s, fact->path, fact->reason);
         if (r < 0)
                 log_warning_errno(r, "A definition could not be taken in, ignoring: %s", strerror(-r));
 }

@@ -311,6 +311,11 @@ static int check_definable(const Device *d, const char *parent, bool alternate, 
         const Definition *there = d ? device_find_definition(d, parent) : NULL;
         const Definition *elsewhere = d && !alternate ? device_find_definition(d, NULL) : NULL;
 
+        if (!there && !elsewhere && d && d->n_definitions >= DEFINITIONS_MAX) {
+                (void) failure_set(f, FAILURE_TOO_MANY, 0, "definitions of one device", NULL);
+                f->index = DEFINITIONS_MAX;
+                return -failure_errno(f);
+        }
         if (!there && !elsewhere)
                 return 0;
 

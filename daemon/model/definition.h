@@ -7,6 +7,8 @@
 #include "model/attributes.h"
 #include "model/uuid.h"
 
+#define DEFINITIONS_MAX 64U /* of one device, each on another parent; one property tells them all */
+
 typedef struct Definition {
         Uuid uuid;
         bool autostart;

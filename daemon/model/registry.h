@@ -197,7 +197,8 @@ int registry_end(Registry *r, const Uuid *uuid, OpId op);
 int registry_observe(Registry *r, const Uuid *uuid, const Sighting *seen, OpId op);
 
 /* Tells what is on disk for one UUID and parent; @definition NULL: no file. Copied. While an operation on the
- * definitions is under way only its own word counts, as above. Return: as registry_observe(). */
+ * definitions is under way only its own word counts, as above. Return: as registry_observe(); -EUSERS if
+ * DEFINITIONS_MAX would be passed. */
 int registry_observe_definition(
                 Registry *r, const Uuid *uuid, const char *parent, const Definition *definition, OpId op);
 

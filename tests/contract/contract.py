@@ -20,6 +20,8 @@ LIMITS = {
     "calls of one client": ("host/config.h", r"\.calls_per_client_max = (\w+)"),
     "authorizations pending": ("host/config.h", r"\.authorizations_max = (\w+)"),
     "authorizations pending of one user": ("host/config.h", r"\.authorizations_per_user_max = (\w+)"),
+    "definitions of one device": ("model/definition.h", r"define DEFINITIONS_MAX (\w+)"),
+    "bytes of an answer": ("bus/bus-private.h", r"define REPLY_SIZE_MAX \(([^)]+)\)"),
     "attributes": ("model/name.h", r"define ATTRIBUTES_MAX (\w+)"),
     "bytes of attributes": ("model/name.h", r"define ATTRIBUTES_SIZE_MAX (\w+)"),
     "bytes of an attribute's name": ("model/name.h", r"define ATTRIBUTE_NAME_LENGTH_MAX (\w+)"),
