@@ -328,6 +328,8 @@ static int scan_start(Manager *m, ScanWaiter *waiters, size_t n_waiters, Failure
         s->now = waiters;
         s->n_now = n_waiters;
         m->scan = s;
+        m->changes |= MANAGER_CHANGED_SETTLED;
+        manager_commit(m);
         return 0;
 }
 
