@@ -141,7 +141,7 @@ static int load_config(Daemon *d, BusLimits *ret) {
         *ret = (BusLimits){
                 .calls_per_client_max = config.calls_per_client_max,
                 .authorizations_max = config.authorizations_max,
-                .authorizations_per_client_max = config.authorizations_per_client_max,
+                .authorizations_per_user_max = config.authorizations_per_user_max,
         };
         return 0;
 }

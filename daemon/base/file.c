@@ -121,6 +121,7 @@ static void temporary_done(Temporary *t) {
 static int temporary_open(Temporary *t) {
         for (unsigned attempt = 0; attempt < 16; attempt++) {
                 unsigned long long number;
+                struct stat st;
                 int fd;
 
                 if (getrandom(&number, sizeof number, 0) != sizeof number)
@@ -129,10 +130,13 @@ static int temporary_open(Temporary *t) {
 
                 fd = openat(t->dir_fd, t->name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
                 if (fd >= 0) {
-                        /* Says "somebody is at it" to file_remove_stray_at(); cannot fail on a new file
-                         * that nobody else has open, except where locks are not supported at all. */
-                        (void) flock(fd, LOCK_EX | LOCK_NB);
-                        return fd;
+                        /* Says "somebody is at it" to file_remove_stray_at(), unless that has been quicker.
+                         * (Where locks are not supported at all, it removes nothing.) */
+                        if ((flock(fd, LOCK_EX | LOCK_NB) >= 0 || errno != EWOULDBLOCK) &&
+                                        fstat(fd, &st) >= 0 && st.st_nlink > 0)
+                                return fd;
+                        (void) close(fd);
+                        continue;
                 }
                 if (errno != EEXIST) {
                         t->name[0] = '\0'; /* not ours to unlink */

@@ -8,10 +8,11 @@
 #include <systemd/sd-bus.h>
 
 #include "base/util.h"
+#include "bus/bus.h"
 
 typedef struct Auth Auth;
 
-int auth_new(Auth **ret, sd_bus *bus, unsigned queries_max, unsigned queries_per_sender_max);
+int auth_new(Auth **ret, sd_bus *bus, const BusLimits *limits);
 Auth *auth_free(Auth *a);
 DEFINE_CLEANUP(Auth *, auth_free);
 

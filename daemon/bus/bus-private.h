@@ -31,6 +31,18 @@ void device_changed_names(unsigned what, const char *names[static CHANGED_NAMES_
 void parent_changed_names(unsigned what, const char *names[static CHANGED_NAMES_MAX]);
 void manager_changed_names(unsigned what, const char *names[static CHANGED_NAMES_MAX]);
 
+/* No answer gets larger: the bus drops who sends a message of more than 32 MiB. What is counted is a bound of
+ * what is sent, alignment included, with some room for what is not (names of properties, say). */
+#define REPLY_SIZE_MAX (24U * 1024 * 1024)
+
+/* Of a parent, as one of all objects. */
+size_t parent_reply_size(const Parent *p);
+
+/* Of attributes as "a(ss)": two lengths, and what aligns them. */
+static inline size_t attributes_reply_size(const Attributes *attributes) {
+        return attributes->size + (size_t) attributes->n * 24;
+}
+
 /* Appends "a(ss)", and "a(ssssu)" of a parent's types. */
 int append_attributes(sd_bus_message *m, const Attributes *attributes);
 int append_types(sd_bus_message *m, const Types *types);

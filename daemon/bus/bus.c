@@ -120,7 +120,7 @@ int bus_new(Bus **ret, sd_event *event, Manager *manager, const BusLimits *limit
         r = sd_bus_open_system_with_description(&b->bus, "mdevd");
         if (r < 0)
                 return log_error_errno(r, "Cannot connect to the system bus: %s", strerror(-r));
-        r = auth_new(&b->auth, b->bus, limits->authorizations_max, limits->authorizations_per_client_max);
+        r = auth_new(&b->auth, b->bus, limits);
         if (r >= 0)
                 r = clients_new(&b->clients, limits->calls_per_client_max);
         if (r < 0)

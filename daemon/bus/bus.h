@@ -12,7 +12,7 @@ typedef struct Bus Bus;
 typedef struct BusLimits {
         unsigned calls_per_client_max; /* under way */
         unsigned authorizations_max;   /* questions to polkit, pending */
-        unsigned authorizations_per_client_max;
+        unsigned authorizations_per_user_max;
 } BusLimits;
 
 /* Connects to the system bus (DBUS_SYSTEM_BUS_ADDRESS) and registers the objects; nobody can address them by

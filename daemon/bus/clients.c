@@ -46,6 +46,13 @@ static Client *find(const Clients *c, const char *name) {
         return NULL;
 }
 
+int too_many_calls(unsigned limit, sd_bus_error *error) {
+        return sd_bus_error_setf(error, MDEVD_ERROR_LIMITS_EXCEEDED,
+                        "Too many calls of this client are under way: the limit is %u. Wait for some of the "
+                        "answers.",
+                        limit);
+}
+
 int clients_enter(Clients *c, sd_bus_message *message, sd_bus_error *error) {
         const char *name = strempty(sd_bus_message_get_sender(message));
         Client *client = find(c, name);
@@ -61,10 +68,7 @@ int clients_enter(Clients *c, sd_bus_message *message, sd_bus_error *error) {
                 client = &c->clients[c->n++];
         }
         if (client->n_calls >= c->calls_max)
-                return sd_bus_error_setf(error, MDEVD_ERROR_LIMITS_EXCEEDED,
-                                "Too many calls of this client are under way: the limit is %u. Wait for some of the "
-                                "answers.",
-                                c->calls_max);
+                return too_many_calls(c->calls_max, error);
 
         client->n_calls++;
         return 0;

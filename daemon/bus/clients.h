@@ -17,5 +17,8 @@ DEFINE_CLEANUP(Clients *, clients_free);
  * already. */
 int clients_enter(Clients *c, sd_bus_message *message, sd_bus_error *error);
 
+/* Sets the error that goes with it. Return: a negative errno. */
+int too_many_calls(unsigned limit, sd_bus_error *error);
+
 /* The call is answered. */
 void clients_leave(Clients *c, sd_bus_message *message);

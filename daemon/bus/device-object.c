@@ -201,8 +201,51 @@ static int find(sd_bus *bus _unused_, const char *path, const char *interface _u
         return 1;
 }
 
+/* What a device takes in the answer of GetManagedObjects: names of interfaces and properties, what is never
+ * long, and all strings, of which some are there several times. */
+static size_t device_reply_size(const Device *d) {
+        _cleanup_(freep) char *sentence = d->error ? error_sentence(d->error) : NULL;
+        const Definition *definition = main_definition(d);
+        size_t size = 1024;
+
+        size += 4 * strlen(parent_name(d)) + strlen(strempty(d->path)) + strlen(strempty(sentence));
+        size += strlen(strempty(d->type ?: definition ? definition->type : NULL));
+        if (definition)
+                size += attributes_reply_size(&definition->attributes);
+        for (uint32_t i = 0; i < d->n_definitions; i++)
+                size += 40 + strlen(d->definitions[i].parent) + strlen(d->definitions[i].type) +
+                                attributes_reply_size(&d->definitions[i].attributes);
+        return size;
+}
+
+/* sd-bus makes that answer by itself, but asks for the nodes first. (It also does to tell only their names.)
+ */
+static int check_reply_size(Bus *b, Device *const *devices, size_t n_devices, sd_bus_error *error) {
+        sd_bus_message *call = sd_bus_get_current_message(b->bus);
+        _cleanup_(freep) Parent **parents = NULL;
+        size_t n_parents = 0, size = 0;
+        int r;
+
+        if (!call || !sd_bus_message_is_method_call(call, NULL, "GetManagedObjects"))
+                return 0;
+
+        r = registry_list_parents(manager_registry(b->manager), &parents, &n_parents);
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < n_parents; i++)
+                size += parent_reply_size(parents[i]);
+        for (size_t i = 0; i < n_devices && size <= REPLY_SIZE_MAX; i++)
+                size += device_reply_size(devices[i]);
+        if (size > REPLY_SIZE_MAX)
+                return sd_bus_error_setf(error, MDEVD_ERROR_LIMITS_EXCEEDED,
+                                "These are too many devices for one answer, which may be of %u bytes. ListDevices with "
+                                "a filter, such as one parent at a time, shows some of them.",
+                                REPLY_SIZE_MAX);
+        return 0;
+}
+
 static int enumerate(sd_bus *bus _unused_, const char *prefix _unused_, void *userdata, char ***ret_nodes,
-                sd_bus_error *error _unused_) {
+                sd_bus_error *error) {
         _cleanup_(strv_freep) char **nodes = NULL;
         _cleanup_(freep) Device **devices = NULL;
         Bus *b = userdata;
@@ -210,6 +253,9 @@ static int enumerate(sd_bus *bus _unused_, const char *prefix _unused_, void *us
         int r;
 
         r = registry_list(manager_registry(b->manager), &devices, &n);
+        if (r < 0)
+                return r;
+        r = check_reply_size(b, devices, n, error);
         if (r < 0)
                 return r;
         nodes = calloc(n + 1, sizeof *nodes);

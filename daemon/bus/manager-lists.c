@@ -50,11 +50,15 @@ int method_get_parent(sd_bus_message *m, void *userdata, sd_bus_error *error) {
 
 /* Lists */
 
+#define ROW_SIZE 128U /* of a row that has no parent, type and attributes */
+
 typedef struct Filter {
         Uuid uuid;
         bool has_uuid;
         const char *parent, *type; /* NULL: any */
         Tristate defined, active;
+
+        size_t reply_size; /* of what was let through */
 } Filter;
 
 static const char *state_of_row(const Device *d, bool lives_here) {
@@ -63,7 +67,7 @@ static const char *state_of_row(const Device *d, bool lives_here) {
 
 /* One row: the device as it is on one parent. @definition: NULL if it has none there. */
 static int append_row(sd_bus_message *reply, const Device *d, const char *parent,
-                const Definition *definition, const Filter *filter) {
+                const Definition *definition, Filter *filter, sd_bus_error *error) {
         bool lives_here = d->parent && streq(d->parent->name, parent);
         const char *type = lives_here && d->type ? d->type : definition ? definition->type : "";
         bool active = lives_here && device_is_active(d), defined = definition;
@@ -75,6 +79,14 @@ static int append_row(sd_bus_message *reply, const Device *d, const char *parent
                         !tristate_matches(filter->active, active))
                 return 0;
 
+        filter->reply_size += ROW_SIZE + strlen(parent) + strlen(type) +
+                        (definition ? attributes_reply_size(&definition->attributes) : 0);
+        if (filter->reply_size > REPLY_SIZE_MAX)
+                return sd_bus_error_setf(error, MDEVD_ERROR_LIMITS_EXCEEDED,
+                                "These are too many devices for one answer, which may be of %u bytes. Give a filter, "
+                                "such as one parent at a time.",
+                                REPLY_SIZE_MAX);
+
         r = sd_bus_message_open_container(reply, 'r', "ssssbbba(ss)");
         if (r >= 0)
                 r = sd_bus_message_append(reply, "ssssbbb", UUID_TEXT(&d->uuid), state_of_row(d, lives_here),
@@ -85,19 +97,19 @@ static int append_row(sd_bus_message *reply, const Device *d, const char *parent
         return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 
-static int append_device(sd_bus_message *reply, const Device *d, const Filter *filter) {
+static int append_device(sd_bus_message *reply, const Device *d, Filter *filter, sd_bus_error *error) {
         int r;
 
         if (filter->has_uuid && !uuid_equal(&filter->uuid, &d->uuid))
                 return 0;
 
         if (d->parent && !device_find_definition(d, d->parent->name)) {
-                r = append_row(reply, d, d->parent->name, NULL, filter);
+                r = append_row(reply, d, d->parent->name, NULL, filter, error);
                 if (r < 0)
                         return r;
         }
         for (uint32_t i = 0; i < d->n_definitions; i++) {
-                r = append_row(reply, d, d->definitions[i].parent, &d->definitions[i], filter);
+                r = append_row(reply, d, d->definitions[i].parent, &d->definitions[i], filter, error);
                 if (r < 0)
                         return r;
         }
@@ -143,7 +155,7 @@ int method_list_devices(sd_bus_message *m, void *userdata, sd_bus_error *error) 
         if (r < 0)
                 return r;
         for (size_t i = 0; i < n; i++) {
-                r = append_device(reply, devices[i], &filter);
+                r = append_device(reply, devices[i], &filter, error);
                 if (r < 0)
                         return r;
         }

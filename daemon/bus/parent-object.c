@@ -86,6 +86,19 @@ static int find(sd_bus *bus _unused_, const char *path, const char *interface _u
         return 1;
 }
 
+size_t parent_reply_size(const Parent *p) {
+        size_t size = 640;
+
+        size += 4 * strlen(p->name) + strlen(strempty(p->path)) + strlen(strempty(p->driver));
+        for (size_t i = 0; i < p->types.n; i++) {
+                const Type *t = &p->types.types[i];
+
+                size += 48 + strlen(t->name) + strlen(t->label) + strlen(t->device_api) +
+                                strlen(t->description);
+        }
+        return size;
+}
+
 static int enumerate(sd_bus *bus _unused_, const char *prefix _unused_, void *userdata, char ***ret_nodes,
                 sd_bus_error *error _unused_) {
         _cleanup_(strv_freep) char **nodes = NULL;

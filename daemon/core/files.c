@@ -143,18 +143,35 @@ static int spare(Scan *s, const Frame *fact) {
         return 0;
 }
 
+static int one_too_many(Scan *s, const Definition *d) {
+        _cleanup_(freep) char *path = NULL;
+        char reason[64];
+
+        (void) snprintf(reason, sizeof reason, "the device has more than %u definitions", DEFINITIONS_MAX);
+        if (asprintf(&path, DEFINITIONS_PATH "/%s/%s", d->parent, UUID_TEXT(&d->uuid)) < 0) {
+                path = NULL;
+                return -ENOMEM;
+        }
+        return invalid_add(s->m, path, reason, s->op);
+}
+
+static int on_definition(Scan *s, const Definition *d, bool exists) {
+        int r;
+
+        r = exists ? remember(s, &s->seen, &d->uuid, d->parent) : 0;
+        if (r < 0 || is_touched(s, &d->uuid, d->parent))
+                return r;
+        r = registry_observe_definition(s->m->registry, &d->uuid, d->parent, exists ? d : NULL, 0);
+        return r == -EUSERS ? one_too_many(s, d) : r;
+}
+
 static void on_scan_fact(const Frame *fact, void *owner) {
-        const Definition *d = &fact->definition;
         Scan *s = owner;
         int r = 0;
 
-        if (fact->kind == FRAME_DEFINITION) {
-                if (fact->exists)
-                        r = remember(s, &s->seen, &d->uuid, d->parent);
-                if (r >= 0 && !is_touched(s, &d->uuid, d->parent))
-                        r = registry_observe_definition(
-                                        s->m->registry, &d->uuid, d->parent, fact->exists ? d : NULL, 0);
-        } else if (fact->kind == FRAME_INVALID) {
+        if (fact->kind == FRAME_DEFINITION)
+                r = on_definition(s, &fact->definition, fact->exists);
+        else if (fact->kind == FRAME_INVALID) {
                 r = spare(s, fact);
                 if (r >= 0)
                         r = invalid_add(s->m, fact->path, fact->reason, s->op);
@@ -324,6 +341,8 @@ static int scan_start(Manager *m, char **places, ScanWaiter *waiters, size_t n_w
         s->now = waiters;
         s->n_now = n_waiters;
         m->scan = s;
+        m->changes |= MANAGER_CHANGED_SETTLED;
+        manager_commit(m);
         return 0;
 }
 

@@ -25,7 +25,7 @@ static const struct {
         { "Limits", "OperationsQueuedMax", offsetof(Config, operations_queued_max), 1, 1000000 },
         { "Limits", "CallsPerClientMax", offsetof(Config, calls_per_client_max), 1, 1000000 },
         { "Limits", "AuthorizationsMax", offsetof(Config, authorizations_max), 1, 65536 },
-        { "Limits", "AuthorizationsPerClientMax", offsetof(Config, authorizations_per_client_max), 1, 65536 },
+        { "Limits", "AuthorizationsPerUserMax", offsetof(Config, authorizations_per_user_max), 1, 65536 },
 };
 
 static char *strip(char *s) {

@@ -10,26 +10,27 @@
 
 typedef struct Config {
         /* [Limits] */
-        uint32_t devices_max;                   /* DevicesMax= */
-        uint32_t operations_max;                /* OperationsMax= */
-        uint32_t creations_per_driver_max;      /* CreationsPerDriverMax= */
-        uint32_t operations_queued_max;         /* OperationsQueuedMax= */
-        uint32_t calls_per_client_max;          /* CallsPerClientMax= */
-        uint32_t authorizations_max;            /* AuthorizationsMax= */
-        uint32_t authorizations_per_client_max; /* AuthorizationsPerClientMax= */
+        uint32_t devices_max;                 /* DevicesMax= */
+        uint32_t operations_max;              /* OperationsMax= */
+        uint32_t creations_per_driver_max;    /* CreationsPerDriverMax= */
+        uint32_t operations_queued_max;       /* OperationsQueuedMax= */
+        uint32_t calls_per_client_max;        /* CallsPerClientMax= */
+        uint32_t authorizations_max;          /* AuthorizationsMax= */
+        uint32_t authorizations_per_user_max; /* AuthorizationsPerUserMax= */
 } Config;
 
 /* A definition with two attributes takes some 400 bytes of memory, a worker process some 500 KiB, a call or
- * question that is waiting a few hundred bytes and its message. */
-#define CONFIG_DEFAULT                                       \
-        ((Config){                                           \
-                        .devices_max = 131072,               \
-                        .operations_max = 64,                \
-                        .creations_per_driver_max = 64,      \
-                        .operations_queued_max = 4096,       \
-                        .calls_per_client_max = 1024,        \
-                        .authorizations_max = 256,           \
-                        .authorizations_per_client_max = 16, \
+ * question that is waiting a few hundred bytes and its message. The bus lets a client wait for 128 answers.
+ */
+#define CONFIG_DEFAULT                                     \
+        ((Config){                                         \
+                        .devices_max = 131072,             \
+                        .operations_max = 64,              \
+                        .creations_per_driver_max = 64,    \
+                        .operations_queued_max = 4096,     \
+                        .calls_per_client_max = 1024,      \
+                        .authorizations_max = 100,         \
+                        .authorizations_per_user_max = 16, \
         })
 
 /* Told of each line that is not understood, and of each file that cannot be read (@line 0). */

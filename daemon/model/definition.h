@@ -9,6 +9,7 @@
 
 #define DEFINITIONS_DIRECTORY "etc/mdevctl.d" /* below "/", or what stands for it */
 #define DEFINITIONS_PATH "/" DEFINITIONS_DIRECTORY
+#define DEFINITIONS_MAX 64U /* of one device, each on another parent; one property tells them all */
 
 typedef struct Definition {
         Uuid uuid;

@@ -113,6 +113,8 @@ int registry_observe_definition(
         }
         if (old && definition ? definition_equal(old, definition) : !old && !definition)
                 return 0;
+        if (!old && d && d->n_definitions >= DEFINITIONS_MAX)
+                return -EUSERS;
 
         rc = registry_reserve_changes(r, 3);
         if (rc < 0)

@@ -18,9 +18,9 @@ static int refuse_live(Failure *f, FailureKind kind, const Device *d) {
         return refuse(f, kind, d, d->parent ? d->parent->name : NULL, d->type);
 }
 
-static int refuse_too_many(const Registry *r, Failure *f) {
-        (void) failure_set(f, FAILURE_TOO_MANY, 0, "devices", NULL);
-        f->index = (uint32_t) r->max_devices;
+static int refuse_too_many(const char *of_what, size_t limit, Failure *f) {
+        (void) failure_set(f, FAILURE_TOO_MANY, 0, of_what, NULL);
+        f->index = (uint32_t) limit;
         return -failure_errno(f);
 }
 
@@ -64,6 +64,8 @@ static int check_definable(const Device *d, const char *parent, bool alternate, 
                 return refuse(f, FAILURE_EXISTS_DEFINED, d, parent, there->type);
         if (elsewhere)
                 return refuse(f, FAILURE_EXISTS_ELSEWHERE, d, elsewhere->parent, elsewhere->type);
+        if (d && d->n_definitions >= DEFINITIONS_MAX)
+                return refuse_too_many("definitions of one device", DEFINITIONS_MAX, f);
         return 0;
 }
 
@@ -89,7 +91,7 @@ static int begin_create(Registry *r, const Uuid *uuid, const char *parent, const
         if (d && d->op != 0)
                 return refuse_live(f, FAILURE_BUSY, d);
         if (!d && r->n_devices >= r->max_devices)
-                return refuse_too_many(r, f);
+                return refuse_too_many("devices", r->max_devices, f);
 
         type_copy = strdup(type);
         if (!type_copy)
@@ -165,7 +167,7 @@ int registry_begin_define(
         if (d && d->op != 0)
                 return refuse_live(f, FAILURE_BUSY, d);
         if (!d && r->n_devices >= r->max_devices)
-                return refuse_too_many(r, f);
+                return refuse_too_many("devices", r->max_devices, f);
 
         rc = check_out_of_memory(registry_reserve_changes(r, 1), f);
         if (rc < 0)

@@ -231,7 +231,7 @@ int registry_observe(Registry *r, const Uuid *uuid, const Sighting *seen, OpId o
 
 /* Tells what is on disk for one UUID and parent; @definition NULL: no file. Copied. While an operation that
  * writes definitions is under way only its own word counts, as above with READ_AGAIN. Return: as
- * registry_observe(). */
+ * registry_observe(); -EUSERS if DEFINITIONS_MAX would be passed. */
 int registry_observe_definition(
                 Registry *r, const Uuid *uuid, const char *parent, const Definition *definition, OpId op);
 

@@ -77,7 +77,7 @@ static void test_every_option(void **state) {
                 "OperationsQueuedMax",
                 "CallsPerClientMax",
                 "AuthorizationsMax",
-                "AuthorizationsPerClientMax",
+                "AuthorizationsPerUserMax",
         };
 
         (void) state;

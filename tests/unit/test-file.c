@@ -893,6 +893,32 @@ static void test_stray_is_no_stray(void **state) {
         assert_content(names[0], "text");
 }
 
+/* A file that has just been made and not yet been locked looks like a stray one. */
+static void test_stray_race(void **state) {
+        pid_t remover = fork();
+        int r = 0;
+
+        (void) state;
+
+        assert_true(remover >= 0);
+        if (remover == 0)
+                for (;;) {
+                        DIR *directory = fdopendir(openat(to_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+
+                        for (struct dirent *e; (e = readdir(directory));)
+                                file_remove_stray_at(to_fd, e->d_name);
+                        (void) closedir(directory);
+                }
+
+        for (unsigned i = 0; r >= 0 && i < 5000; i++)
+                r = file_write_atomic_at(to_fd, to_fd, "file", "text", 4, i > 0);
+        assert_int_equal(kill(remover, SIGKILL), 0);
+        assert_int_equal(waitpid(remover, NULL, 0), remover);
+        assert_int_equal(r, 0);
+        assert_clean(1);
+        assert_content("file", "text");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void) {
@@ -926,6 +952,7 @@ int main(void) {
                 TEST(test_stray_removed),
                 TEST(test_stray_in_use),
                 TEST(test_stray_is_no_stray),
+                TEST(test_stray_race),
         };
 
         return cmocka_run_group_tests_name("file", tests, NULL, NULL);

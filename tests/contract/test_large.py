@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
+"""Answers that would be too large for the bus, which drops who sends them, are refused; others are given whole."""
+
+import json
+
+import pytest
+from host import BusError
+from test_contract import MANAGER, PLAIN, U
+
+BYTES_MAX = next(int(e.get("value")) for e in MANAGER.documented("limit") if e.get("name") == "bytes of an answer")
+DEFINITIONS_MAX = next(int(e.get("value")) for e in MANAGER.documented("limit") if e.get("name") == "definitions of one device")
+OBJECT_MANAGER = "org.freedesktop.DBus.ObjectManager"
+LIMITS_EXCEEDED = "org.mdevd1.Error.LimitsExceeded"
+
+# Nearly all that one definition can have, in few attributes and in as many as there can be.
+LONG = [{f"a{i}": "x" * 4095} for i in range(15)]
+SHORT = [{"a": ""}] * 1024
+
+
+def uuid(number):
+    return f"00000000-0000-0000-0000-{number:012x}"
+
+
+def define(host, n, attributes=(), n_parents=1):
+    text = json.dumps({"mdev_type": "type", "start": "manual", "attrs": list(attributes)}) if attributes else PLAIN
+    for number in range(n):
+        host.tree.define(f"0000:3b:{number % n_parents:02x}.0", uuid(number), text)
+
+
+def managed_objects(client):
+    return client.call("/org/mdevd1", OBJECT_MANAGER, "GetManagedObjects")
+
+
+def too_large(function, *arguments, **filters):
+    with pytest.raises(BusError) as caught:
+        function(*arguments, **filters)
+    return caught.value.name == LIMITS_EXCEEDED and str(BYTES_MAX) in caught.value.sentence and "filter" in caught.value.sentence
+
+
+def lists(client, **filters):
+    return client.manager("ListDevices", "a{sv}", {name: ("s", value) for name, value in filters.items()})
+
+
+class TestAllObjects:
+    def test_as_many_devices_as_documented(self, host):
+        define(host, 20000)
+        assert len(managed_objects(host.start())) == 20001
+
+    def test_parents_count_too(self, host):
+        """Each with the longest name there is, which a path has three times as long."""
+        for number in range(6600):
+            host.tree.define(f"{number:04}" + "." * 251, uuid(number), PLAIN)
+        assert too_large(managed_objects, host.start())
+
+    @pytest.mark.parametrize("n, attributes", [(30000, ()), (220, LONG), (600, SHORT)], ids=["many", "long", "short"])
+    def test_too_many_are_refused(self, host, n, attributes):
+        define(host, n, attributes, 4)
+        client = host.start()
+        assert too_large(managed_objects, client)
+        assert len(lists(client)) == n
+        path = client.manager("GetDevice", "s", uuid(n - 1))
+        assert client.call(path, "org.freedesktop.DBus.Properties", "Get", "ss", "org.mdevd1.Device", "State") == ("s", "defined")
+        # Names alone are no trouble.
+        assert client.introspect("/org/mdevd1/device").count("<node name=") == n
+
+    @pytest.mark.parametrize("n, attributes", [(180, LONG), (350, SHORT)], ids=["long", "short"])
+    def test_nearly_too_many_are_told(self, host, n, attributes):
+        define(host, n, attributes, 4)
+        assert len(managed_objects(host.start())) == n + 4
+
+
+class TestLists:
+    def test_too_many_rows_are_refused_and_some_of_them_told(self, host):
+        define(host, 420, LONG, 4)
+        client = host.start()
+        assert too_large(lists, client)
+        assert too_large(lists, client, type="type")
+        rows = lists(client, parent="0000:3b:01.0")
+        assert len(rows) == 105 and len(rows[0][7]) == len(LONG)
+        assert lists(client, parent="elsewhere") == []
+        assert [row[0] for row in lists(client, uuid=uuid(7))] == [uuid(7)]
+
+
+class TestDefinitionsOfOneDevice:
+    @staticmethod
+    def define(client, number):
+        return client.manager("Define", "sssa(ss)a{sv}", U[1], f"p{number}", "t", [], {"alternate": ("b", True)})
+
+    def test_one_too_many_is_refused(self, host):
+        client = host.start()
+        for number in range(DEFINITIONS_MAX):
+            self.define(client, number)
+        words = "Define", "sssa(ss)a{sv}", U[1], "one-too-many", "t", [], {"alternate": ("b", True)}
+        failure = client.refused(*words)
+        assert failure.name == LIMITS_EXCEEDED and f"definitions of one device: the limit is {DEFINITIONS_MAX}" in failure.sentence
+        assert len(lists(client)) == DEFINITIONS_MAX and not (host.tree.definitions / "one-too-many").exists()
+
+        create = "Create", *words[1:-1], {"define": ("b", True), "alternate": ("b", True)}
+        assert client.refused(*create).sentence == failure.sentence
+
+        client.manager("Undefine", "ssa{sv}", U[1], "p7", {})
+        client.manager(*words)
+
+    def test_files_beyond_that_are_invalid(self, host):
+        for number in range(DEFINITIONS_MAX + 3):
+            host.tree.define(f"p{number}", U[1], PLAIN)
+        client = host.start()
+        assert len(lists(client)) == DEFINITIONS_MAX
+        invalid = client.call("/org/mdevd1", "org.freedesktop.DBus.Properties", "Get", "ss", MANAGER.name, "InvalidDefinitions")[1]
+        assert len(invalid) == 3
+        for path, reason in invalid:
+            assert path.endswith(U[1]) and f"more than {DEFINITIONS_MAX} definitions" in reason
