@@ -37,7 +37,7 @@ static int read_device(sd_bus_message *m, Device *d) {
                         &active, &defined, &autostart);
         if (r < 0)
                 return r;
-        d->active = active;
+        d->active = active || streq(d->state, "orphaned");
         d->defined = defined;
         d->configuration.autostart = autostart;
 
@@ -45,7 +45,7 @@ static int read_device(sd_bus_message *m, Device *d) {
         return r < 0 ? r : sd_bus_message_exit_container(m);
 }
 
-static int read_devices(Devices *devices) {
+static int read_devices(Devices *devices, DevicesWhich which) {
         int r;
 
         r = sd_bus_message_enter_container(devices->answer, 'a', "(ssssbbba(ss))");
@@ -59,6 +59,8 @@ static int read_devices(Devices *devices) {
                 r = read_device(devices->answer, &devices->list[devices->n++]);
                 if (r < 0)
                         return r;
+                if (which == DEVICES_ACTIVE && !devices->list[devices->n - 1].active)
+                        configuration_done(&devices->list[--devices->n].configuration);
         }
         return r < 0 ? r : sd_bus_message_exit_container(devices->answer);
 }
@@ -130,8 +132,9 @@ int devices_read(sd_bus *bus, DevicesWhich which, const char *uuid, const char *
         r = client_new_question(bus, "ListDevices", &m);
         if (r >= 0)
                 r = sd_bus_message_open_container(m, 'a', "{sv}");
-        if (r >= 0)
-                r = client_append_bool(m, which == DEVICES_ACTIVE ? "active" : "defined", true);
+        /* For what is in the kernel there is no filter: to the daemon orphaned devices are not active. */
+        if (r >= 0 && which == DEVICES_DEFINED)
+                r = client_append_bool(m, "defined", true);
         if (r >= 0 && uuid)
                 r = client_append_string(m, "uuid", uuid);
         if (r >= 0 && parent)
@@ -142,7 +145,7 @@ int devices_read(sd_bus *bus, DevicesWhich which, const char *uuid, const char *
         if (r < 0)
                 return r;
 
-        r = read_devices(&devices);
+        r = read_devices(&devices, which);
         if (r < 0)
                 return client_bad_answer(r);
         if (devices.n > 0)
