@@ -14,9 +14,10 @@ typedef struct Device {
         char *defined_type;          /* the definition's, if it was asked for and differs */
 } Device;
 
-/* All strings are borrowed from @answer. */
+/* All strings are borrowed from @answers. */
 typedef struct Devices {
-        sd_bus_message *answer;
+        sd_bus_message **answers;
+        size_t n_answers, n_answers_allocated;
         Device *list;
         size_t n, n_allocated;
 } Devices;
