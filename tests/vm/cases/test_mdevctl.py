@@ -18,6 +18,7 @@ import bus
 import mdevsim
 import sysfs
 from definitions import DIRECTORY, remove_definitions, text_of
+from guest import held, wait_until
 from mdevsim import LARGE, NOGROUP, SMALL
 
 JUDGE = "/usr/bin/mdevctl"
@@ -399,18 +400,28 @@ SINCE_1_3 = {
 
 ABOUT_ITSELF = re.compile(r"(^| )(-h|--help|-V|--version|help)( |$)")
 
-# What differs in many places: the reason, and what makes one of an outcome of either program.
+# What differs in many places: the reason, and what makes the other's outcome of one. What both say in their own words is
+# left out of both.
 EVERYWHERE = [
     ("later versions print no empty line behind a list",
-     lambda line, o: {**o, "stdout": o["stdout"].rstrip("\n")} if line.split()[0] in ("list", "types") else o),
+     lambda line, judge, ours: ({**judge, "stdout": without_newline(judge["stdout"])}, ours)
+     if line.split()[0] in ("list", "types") and judge["status"] == 0 else (judge, ours)),
     ("help and version are about the program itself",
-     lambda line, o: {**o, "stdout": bool(o["stdout"])} if ABOUT_ITSELF.search(line) else o),
-    ("errors are in each program's own words; later versions have changed theirs, too",
-     lambda line, o: {**o, "stderr": ""}),
+     lambda line, judge, ours: ({**judge, "stdout": bool(judge["stdout"])}, {**ours, "stdout": bool(ours["stdout"])})
+     if ABOUT_ITSELF.search(line) else (judge, ours)),
+    ("errors have each program's own words; later versions have changed theirs, too",
+     lambda line, judge, ours: ({**judge, "stderr": ""}, {**ours, "stderr": ""})),
     ("whether there is room for a device is for the driver to say when it is created, and not before, when the answer may "
      "be another; so what reaches the driver may be refused there",
-     lambda line, o: {**o, "driver": re.sub(r"\S+ create \S+ \S+ -28\n", "", o["driver"])} if "driver" in o else o),
+     lambda line, judge, ours: (judge, {**ours, "driver": re.sub(r"\S+ create \S+ \S+ -28\n", "", ours["driver"])})
+     if "driver" in ours else (judge, ours)),
 ]
+
+
+def without_newline(text):
+    assert text.endswith("\n")
+    return text[:-1]
+
 
 PANIC = "mdevctl panics with status 101"
 ONE_BAD_FILE = "one bad file is no reason to do nothing about the others"
@@ -439,18 +450,18 @@ DIFFERENCES = {
         "modify -u {A} --delattr -i 3": (PANIC, {"status": 1}),
     },
     "modify, an active device": {
-        "list": (DEFINITION_IS_NOT_LIVE, {"stdout": "{A} {P} {S} auto (defined)"}),
+        "list": (DEFINITION_IS_NOT_LIVE, {"stdout": "{A} {P} {S} auto (defined)\n"}),
     },
     "start, a file and a definition": {
-        "list -p {P}": (DEFINITION_IS_NOT_LIVE, {"stdout": "{A} {P} {L} manual (defined)"}),
+        "list -p {P}": (DEFINITION_IS_NOT_LIVE, {"stdout": "{A} {P} {L} manual (defined)\n"}),
     },
     "attributes": {
-        "list -p {P} -v": (DEFINITION_IS_NOT_LIVE, {"stdout": "{A} {P} {S} manual (defined)"}),
+        "list -p {P} -v": (DEFINITION_IS_NOT_LIVE, {"stdout": "{A} {P} {S} manual (defined)\n"}),
         "list -u {A} --dumpjson": (DEFINITION_IS_NOT_LIVE, {"stdout": text_of(SMALL)}),
     },
     "a bad file": {
-        "list -d": (ONE_BAD_FILE, {"status": 0, "stdout": "{B} {P} {S} auto"}),
-        "list -d -p {P}": (ONE_BAD_FILE, {"status": 0, "stdout": "{B} {P} {S} auto"}),
+        "list -d": (ONE_BAD_FILE, {"status": 0, "stdout": "{B} {P} {S} auto\n"}),
+        "list -d -p {P}": (ONE_BAD_FILE, {"status": 0, "stdout": "{B} {P} {S} auto\n"}),
         "list -d -u {A}": (ONE_BAD_FILE, {"status": 0}),
         "start-parent-mdevs {P}": (
             ONE_BAD_FILE,
@@ -458,7 +469,7 @@ DIFFERENCES = {
         ),
     },
     "an odd name of a file": {
-        "list -d": ("mdevctl lists it as JSON only", {"stdout": "abcdefab-cdef-4000-8000-00000000abcd {P} {S} manual"}),
+        "list -d": ("mdevctl lists it as JSON only", {"stdout": "abcdefab-cdef-4000-8000-00000000abcd {P} {S} manual\n"}),
     },
     "a parent below another": {
         "define -u {A} -p a/b -t {S}": (NAMES_ARE_NO_PATHS, {"status": 1, "files": {}}),
@@ -575,10 +586,10 @@ def expanded(side, value):
     return side.expand(value) if isinstance(value, str) else value
 
 
-def comparable(line, outcome):
+def comparable(line, judge, ours):
     for _, change in EVERYWHERE:
-        outcome = change(line, outcome)
-    return outcome
+        judge, ours = change(line, judge, ours)
+    return judge, ours
 
 
 def check_errors(line, outcome):
@@ -611,6 +622,27 @@ def test_the_judge_is_mdevctl():
     assert subprocess.run([JUDGE, "--version"], capture_output=True, text=True).stdout == "mdevctl 1.2.0\n"
 
 
+def test_a_device_in_use(client, parent, under_its_name):
+    """mdevctl waits until it is not, for ever if need be, which nothing takes back; here that has to be asked for."""
+
+    def command(*words):
+        return [under_its_name, "stop", "-u", NAMES["A"], *words]
+
+    sysfs.create(parent, SMALL, NAMES["A"])
+    client.rescan()
+    with held(NAMES["A"]):
+        done = subprocess.run(command(), capture_output=True, text=True, timeout=PATIENCE)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "is in use by" in done.stderr and "with --wait-for-release the removal waits" in done.stderr
+        assert sysfs.devices() == {NAMES["A"]}
+
+        waiting = subprocess.Popen(command("--wait-for-release"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        wait_until(lambda: parent.removing or parent.requests, timeout=PATIENCE)
+        assert waiting.poll() is None
+    assert waiting.communicate(timeout=PATIENCE) == (b"", None) and waiting.returncode == 0
+    assert sysfs.devices() == set()
+
+
 def test_each_difference_has_its_line():
     for name, lines in DIFFERENCES.items():
         assert lines.keys() <= {line.strip() for line in SCRIPTS[name].splitlines()}
@@ -624,7 +656,7 @@ def test_same(client, parents, under_its_name, name):
 
     for (line, judge), (_, ours) in zip(judged, done, strict=True):
         check_errors(line, ours)
-        left, right = comparable(line, judge), comparable(line, ours)
+        left, right = comparable(line, judge, ours)
         _, wanted = DIFFERENCES.get(name, {}).get(line, (None, {}))
         assert {key: right[key] for key in right if right[key] != left[key]} == {
             key: expanded(side, value) for key, value in wanted.items()
