@@ -5,15 +5,14 @@
 #include "base/util.h"
 #include "tools/wording.h"
 
-#define UUID_LENGTH 36U
-
-/* "{}" stands for a UUID, of which there is one on both sides or none. */
+/* "{}" stands for a UUID or the name of an option, one on both sides or none. */
 static const struct {
         const char *api, *here;
 } phrases[] = {
         /* Scripts written for mdevctl look for these three words. */
         { "Device {} exists already: it is", "Device already exists: {} is" },
-        { "give the option \"alternate\" if it", "give --alternate if it" },
+        { "the option \"{}\"", "--{}" },
+        { "The option \"{}\"", "--{}" },
         { "and call Rescan.", "and reload mdevd." },
         { "ListDevices shows all.", "\"list\" and \"list --defined\" show all." },
         { "to start a device without a definition use Create.",
@@ -24,18 +23,20 @@ static const struct {
         { "as ListTypes shows it", "as \"types\" shows it" },
         { "ListTypes shows what it offers.", "\"types\" shows what it offers." },
         { " Indexes begin at 0; 4294967295 stands for the end.", " Indexes begin at 0." },
-        { "with the option \"wait-for-release\" the", "with --wait-for-release the" },
         { "Signals tell of its end.", "\"list\" shows what comes of it." },
 };
 
-/* Whether @s begins with a phrase; then *@ret_end is what follows, and *@ret_uuid the UUID in it. */
-static bool match(const char *s, const char *phrase, const char **ret_end, const char **ret_uuid) {
+/* How long what fills a gap is. */
+static size_t gap_length(const char *s) {
+        return strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789-");
+}
+
+/* Whether @s begins with a phrase; then *@ret_end is what follows, and *@ret_filling what is in its gap. */
+static bool match(const char *s, const char *phrase, const char **ret_end, const char **ret_filling) {
         for (; *phrase; phrase++) {
                 if (phrase[0] == '{') {
-                        if (strlen(s) < UUID_LENGTH)
-                                return false;
-                        *ret_uuid = s;
-                        s += UUID_LENGTH;
+                        *ret_filling = s;
+                        s += gap_length(s);
                         phrase++;
                 } else if (*s++ != *phrase)
                         return false;
@@ -45,21 +46,21 @@ static bool match(const char *s, const char *phrase, const char **ret_end, const
         return true;
 }
 
-static void write_phrase(FILE *f, const char *phrase, const char *uuid) {
+static void write_phrase(FILE *f, const char *phrase, const char *filling) {
         size_t n = strcspn(phrase, "{");
 
         (void) fwrite(phrase, 1, n, f);
         if (phrase[n])
-                fprintf(f, "%.*s%s", (int) UUID_LENGTH, uuid, phrase + n + 2);
+                fprintf(f, "%.*s%s", (int) gap_length(filling), filling, phrase + n + 2);
 }
 
 /* Return: what follows. */
 static const char *translate_one(FILE *f, const char *s) {
-        const char *end, *uuid = "";
+        const char *end, *filling = "";
 
         for (size_t i = 0; i < ELEMENTSOF(phrases); i++)
-                if (match(s, phrases[i].api, &end, &uuid)) {
-                        write_phrase(f, phrases[i].here, uuid);
+                if (match(s, phrases[i].api, &end, &filling)) {
+                        write_phrase(f, phrases[i].here, filling);
                         return end;
                 }
 
