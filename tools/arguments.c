@@ -25,10 +25,18 @@ const Option options[_OPTION_MAX] = {
         [OPTION_JSONFILE] = { "jsonfile", 0, VALUE_PATH, "FILE" },
         [OPTION_FORCE] = { "force", 'f' },
         [OPTION_ALTERNATE] = { "alternate", 0 },
+        [OPTION_ADDATTR] = { "addattr", 0, VALUE_TEXT, "NAME" },
+        [OPTION_DELATTR] = { "delattr", 0 },
+        [OPTION_INDEX] = { "index", 'i', VALUE_NUMBER, "INDEX" },
+        [OPTION_VALUE] = { "value", 0, VALUE_TEXT, "VALUE" },
+        [OPTION_MANUAL] = { "manual", 'm' },
+        [OPTION_LIVE] = { "live", 'l' },
+        [OPTION_WAIT_FOR_RELEASE] = { "wait-for-release", 0 },
         [OPTION_DEFINED] = { "defined", 'd' },
         [OPTION_DUMPJSON] = { "dumpjson", 0 },
         [OPTION_VERBOSE] = { "verbose", 'v' },
         [OPTION_VERB] = { NULL, 0, VALUE_VERB, "VERB" },
+        [OPTION_PARENT_WORD] = { NULL, 0, VALUE_TEXT, "PARENT" },
 };
 
 static const Use common_uses[] = {
@@ -205,6 +213,7 @@ static int take_word(Arguments *a, const char *word) {
 
 static void check_value(Arguments *a, OptionId id) {
         const char *value = arguments_get(a, id);
+        uint32_t number;
 
         switch (options[id].kind) {
         case VALUE_NONE:
@@ -222,6 +231,12 @@ static void check_value(Arguments *a, OptionId id) {
                                         "Invalid value '%s' for '%s': a UUID is 32 hexadecimal digits, with or "
                                         "without dashes",
                                         value, OPTION_TEXT(id));
+                break;
+
+        case VALUE_NUMBER:
+                if (text_to_number(value, &number) < 0)
+                        (void) fault(a, "Invalid value '%s' for '%s': a number from 0 to %u is wanted", value,
+                                        OPTION_TEXT(id), UINT32_MAX);
                 break;
 
         case VALUE_VERB:

@@ -19,10 +19,18 @@ typedef enum OptionId {
         OPTION_JSONFILE,
         OPTION_FORCE,
         OPTION_ALTERNATE,
+        OPTION_ADDATTR,
+        OPTION_DELATTR,
+        OPTION_INDEX,
+        OPTION_VALUE,
+        OPTION_MANUAL,
+        OPTION_LIVE,
+        OPTION_WAIT_FOR_RELEASE,
         OPTION_DEFINED,
         OPTION_DUMPJSON,
         OPTION_VERBOSE,
         OPTION_VERB,
+        OPTION_PARENT_WORD,
         _OPTION_MAX,
 } OptionId;
 
@@ -35,6 +43,7 @@ typedef enum ValueKind {
         VALUE_TEXT,
         VALUE_PATH,
         VALUE_UUID,
+        VALUE_NUMBER, /* that has room in 32 bits; text_to_number() reads it */
         VALUE_VERB,
 } ValueKind;
 

@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include <poll.h>
+#include <signal.h>
+
 #include "api/mdevd-names.h"
 #include "tools/client.h"
 #include "tools/output.h"
+#include "tools/wording.h"
 
 /* With mdevctl this variable moves everything below another directory. The daemon on the system bus does not
  * serve that, and must not be asked to by mistake. */
@@ -47,24 +51,145 @@ int client_append_bool(sd_bus_message *m, const char *name, bool value) {
         return sd_bus_message_append(m, "{sv}", name, "b", (int) value);
 }
 
-static int tell_error(int r, const sd_bus_error *error) {
-        const char *text = isempty(error->message) ? strerror(-r) : error->message;
+/* Waiting */
 
-        if (sd_bus_error_has_name(error, SD_BUS_ERROR_SERVICE_UNKNOWN) ||
-                        sd_bus_error_has_name(error, SD_BUS_ERROR_NAME_HAS_NO_OWNER))
-                return complain(r, "mdevd is not running and cannot be started: %s", text);
+static volatile sig_atomic_t caught_signal;
 
-        return complain(r, "%s", text);
+static void on_signal(int number) {
+        caught_signal = number;
+}
+
+/* The signals that end the program, unless whoever started it has them ignored. They are caught, and let in
+ * only while nothing is done but to wait. */
+static const int fatal_signals[] = { SIGINT, SIGTERM };
+
+typedef struct Signals {
+        struct sigaction actions[ELEMENTSOF(fatal_signals)];
+        sigset_t mask;
+} Signals;
+
+static void catch_signals(Signals *before) {
+        const struct sigaction action = { .sa_handler = on_signal };
+        sigset_t set;
+
+        (void) sigemptyset(&set);
+        for (size_t i = 0; i < ELEMENTSOF(fatal_signals); i++) {
+                (void) sigaction(fatal_signals[i], NULL, &before->actions[i]);
+                if (before->actions[i].sa_handler == SIG_IGN)
+                        continue;
+                (void) sigaddset(&set, fatal_signals[i]);
+                (void) sigaction(fatal_signals[i], &action, NULL);
+        }
+        (void) sigprocmask(SIG_BLOCK, &set, &before->mask);
+}
+
+static void restore_signals(const Signals *before) {
+        for (size_t i = 0; i < ELEMENTSOF(fatal_signals); i++)
+                (void) sigaction(fatal_signals[i], &before->actions[i], NULL);
+        (void) sigprocmask(SIG_SETMASK, &before->mask, NULL);
+}
+
+/* Return: 0; -EINTR if one of the signals came; another negative errno. */
+static int wait_for_bus(sd_bus *bus, const sigset_t *mask) {
+        int fd = sd_bus_get_fd(bus), events = sd_bus_get_events(bus);
+        struct pollfd p = { .fd = fd, .events = (short) events };
+
+        if (fd < 0 || events < 0)
+                return fd < 0 ? fd : events;
+
+        /* Nothing here has a deadline: not the call, and not the connection. */
+        if (ppoll(&p, 1, NULL, mask) >= 0)
+                return 0;
+        return errno == EINTR && !caught_signal ? 0 : -errno;
+}
+
+static int on_reply(sd_bus_message *m, void *userdata, sd_bus_error *error _unused_) {
+        sd_bus_message **reply = userdata;
+
+        *reply = sd_bus_message_ref(m);
+        return 0;
+}
+
+/* sd_bus_call(), but that goes on waiting when a signal comes. */
+static int call(sd_bus *bus, sd_bus_message *m, sd_bus_error *error, sd_bus_message **ret) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+        _cleanup_(sd_bus_slot_unrefp) sd_bus_slot *slot = NULL;
+        Signals before;
+        int r;
+
+        r = sd_bus_call_async(bus, &slot, m, on_reply, &reply, UINT64_MAX);
+        if (r < 0)
+                return r;
+
+        catch_signals(&before);
+        while (r >= 0 && !reply) {
+                r = sd_bus_process(bus, NULL);
+                if (r == 0 && !reply)
+                        r = wait_for_bus(bus, &before.mask);
+        }
+        restore_signals(&before);
+        if (!reply)
+                return r;
+
+        if (sd_bus_message_is_method_error(reply, NULL)) {
+                (void) sd_bus_error_copy(error, sd_bus_message_get_error(reply));
+                return -sd_bus_message_get_errno(reply);
+        }
+        if (ret)
+                *ret = TAKE_PTR(reply);
+        return 0;
+}
+
+/* What reads has names like this; all else changes something. */
+static bool is_question(sd_bus_message *m) {
+        const char *member = sd_bus_message_get_member(m);
+
+        return startswith(member, "List") || startswith(member, "Get");
+}
+
+/* By the signal that was caught, and that is not caught any more. */
+_Noreturn static void die(sd_bus_message *m) {
+        if (!is_question(m))
+                (void) complain(-EINTR,
+                                "Interrupted. What was asked of mdevd goes on there; \"list\" shows what comes of it.");
+
+        /* Not by exit(), so that whoever started this can see it. */
+        (void) raise(caught_signal);
+        _exit(EXIT_FAILURE);
+}
+
+int client_try(sd_bus *bus, sd_bus_message *m, int r, sd_bus_error *error, sd_bus_message **ret) {
+        if (r < 0)
+                return sd_bus_error_set_errnof(
+                                error, r, "The request could not be put into a message: %s", strerror(-r));
+
+        r = call(bus, m, error, ret);
+        if (r == -EINTR && caught_signal)
+                die(m);
+        return r;
+}
+
+int client_complain(int r, const sd_bus_error *error, const char *subject) {
+        _cleanup_(freep) char *text =
+                        wording_translate(isempty(error->message) ? strerror(-r) : error->message);
+        bool absent = sd_bus_error_has_name(error, SD_BUS_ERROR_SERVICE_UNKNOWN) ||
+                        sd_bus_error_has_name(error, SD_BUS_ERROR_NAME_HAS_NO_OWNER);
+
+        return complain(r, "%s%s%s%s", absent ? "mdevd is not running and cannot be started: " : "",
+                        strempty(subject), subject ? ": " : "", text ?: "Not enough memory");
 }
 
 int client_call(sd_bus *bus, sd_bus_message *m, int r, sd_bus_message **ret) {
         _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
 
-        if (r < 0)
-                return complain(r, "The request could not be put into a message: %s", strerror(-r));
+        r = client_try(bus, m, r, &error, ret);
+        return r < 0 ? client_complain(r, &error, NULL) : 0;
+}
 
-        r = sd_bus_call(bus, m, UINT64_MAX, &error, ret);
-        return r < 0 ? tell_error(r, &error) : 0;
+void client_warn(const char *subject, const char *sentence) {
+        _cleanup_(freep) char *text = wording_translate(sentence);
+
+        fprintf(stderr, "Warning: %s: %s\n", subject, text ?: "Not enough memory");
 }
 
 int client_bad_answer(int r) {

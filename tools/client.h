@@ -22,12 +22,26 @@ int client_append_bool(sd_bus_message *m, const char *name, bool value);
 
 /**
  * client_call() - send a call and wait for the answer, for as long as a driver may take
+ *
+ * SIGINT and SIGTERM end the program as ever, but if something was to be changed it says before that the
+ * daemon goes on with it.
+ *
  * @r:   what building the message came to: it is not sent if that is negative
  * @ret: the answer; may be NULL
  *
  * Return: 0; a negative errno, then the reason was told.
  */
 int client_call(sd_bus *bus, sd_bus_message *m, int r, sd_bus_message **ret);
+
+/* The same, but what the daemon refuses with is handed out in @error and not told. */
+int client_try(sd_bus *bus, sd_bus_message *m, int r, sd_bus_error *error, sd_bus_message **ret);
+
+/* Tells what client_try() came to, in words for the command line. @subject: what it is about, or NULL.
+ * Return: @r. */
+int client_complain(int r, const sd_bus_error *error, const char *subject);
+
+/* Says what the daemon says of something that is no error of this program's. */
+void client_warn(const char *subject, const char *sentence);
 
 /* Says that an answer of the daemon is not as expected. Return: @r. */
 int client_bad_answer(int r);

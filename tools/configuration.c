@@ -3,19 +3,14 @@
 /* Files are read here and not by the daemon, because only this process has the caller's rights, directory and
  * stdin. */
 
-#include <json-c/json.h>
+#include <stdio.h>
 
 #include "tools/configuration.h"
+#include "tools/text.h"
 
-#define TEXT_SIZE_MAX (512U * 1024U) /* more than all attributes that a device can have */
-#define DEPTH_MAX 32
-
-DEFINE_CLEANUP(json_object *, json_object_put);
-DEFINE_CLEANUP(json_tokener *, json_tokener_free);
+#define TEXT_SIZE_MAX (512U * 1024U) /* what the daemon takes */
 
 void configuration_done(Configuration *c) {
-        if (c->owner)
-                c->free_owner(c->owner);
         free(c->attributes);
         *c = (Configuration){};
 }
@@ -31,6 +26,7 @@ int configuration_add_attribute(Configuration *c, const char *name, const char *
 /* Reading */
 
 static int read_stream(FILE *f, char **ret, size_t *ret_size) {
+        /* One more: to see that there is more, and else for a NUL at the end. */
         _cleanup_(freep) char *text = malloc(TEXT_SIZE_MAX + 1);
         size_t size;
 
@@ -65,119 +61,19 @@ static int read_text(const char *path, char **ret, size_t *ret_size) {
         return r;
 }
 
-static int bad_text(const char *path, const char *text, size_t offset, const char *what) {
-        size_t line = 1, column = 1;
-
-        for (size_t i = 0; i < offset; i++) {
-                column = text[i] == '\n' ? 1 : column + 1;
-                line += text[i] == '\n';
-        }
-
-        return complain(-EBADMSG, "\"%s\" is not a valid definition: line %zu, column %zu: %s", path, line,
-                        column, what);
-}
-
-static int parse_text(const char *path, const char *text, size_t size, json_object **ret) {
-        _cleanup_(json_tokener_freep) json_tokener *tokener = json_tokener_new_ex(DEPTH_MAX);
-        _cleanup_(json_object_putp) json_object *object = NULL;
-        enum json_tokener_error error;
-        size_t end;
-
-        if (!tokener)
-                return complain(-ENOMEM, "Not enough memory");
-
-        json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
-        object = json_tokener_parse_ex(tokener, text, (int) size);
-        error = json_tokener_get_error(tokener);
-        end = json_tokener_get_parse_end(tokener);
-        if (error == json_tokener_continue)
-                return bad_text(path, text, size, "the text ends too early");
-        if (error != json_tokener_success)
-                return bad_text(path, text, end, json_tokener_error_desc(error));
-        if (end != size)
-                return bad_text(path, text, end, "unexpected character");
-        if (!json_object_is_type(object, json_type_object))
-                return bad_text(path, text, 0, "not a JSON object");
-
-        *ret = TAKE_PTR(object);
-        return 0;
-}
-
-/* The string that @value is; NULL if it is none, or has a NUL within. */
-static const char *string_value(json_object *value) {
-        const char *s;
-
-        if (!json_object_is_type(value, json_type_string))
-                return NULL;
-
-        s = json_object_get_string(value);
-        return strlen(s) == (size_t) json_object_get_string_len(value) ? s : NULL;
-}
-
-static int bad_attribute(const char *path, size_t i, const char *what) {
-        return complain(-EBADMSG, "\"%s\" is not a valid definition: attribute %zu %s", path, i, what);
-}
-
-static int parse_attributes(const char *path, json_object *array, Configuration *c) {
-        if (!array)
-                return 0;
-        if (!json_object_is_type(array, json_type_array))
-                return complain(-EBADMSG, "\"%s\" is not a valid definition: \"attrs\" is not an array",
-                                path);
-
-        for (size_t i = 0; i < json_object_array_length(array); i++) {
-                json_object *element = json_object_array_get_idx(array, i);
-                struct json_object_iterator it;
-                const char *value;
-
-                if (!json_object_is_type(element, json_type_object) ||
-                                json_object_object_length(element) != 1)
-                        return bad_attribute(path, i, "is not an object with one name");
-                it = json_object_iter_begin(element);
-                value = string_value(json_object_iter_peek_value(&it));
-                if (!value)
-                        return bad_attribute(path, i, "has a value that is not a string");
-                if (configuration_add_attribute(c, json_object_iter_peek_name(&it), value) < 0)
-                        return complain(-ENOMEM, "Not enough memory");
-        }
-
-        return 0;
-}
-
-static void free_object(void *object) {
-        (void) json_object_put(object);
-}
-
-int configuration_read(const char *path, Configuration *ret) {
-        _cleanup_(configuration_done) Configuration c = { .free_owner = free_object };
+int configuration_read_text(const char *path, char **ret) {
         _cleanup_(freep) char *text = NULL;
-        json_object *object = NULL, *start;
         size_t size;
         int r;
 
         r = read_text(path, &text, &size);
         if (r < 0)
                 return complain(r, "Unable to read file \"%s\": %s", path, strerror(-r));
-        r = parse_text(path, text, size, &object);
-        if (r < 0)
-                return r;
-        c.owner = object;
+        text[size] = '\0';
+        if (strlen(text) != size || !text_is_utf8(text))
+                return complain(-EBADMSG, "\"%s\" is not a valid definition: it is not text in UTF-8", path);
 
-        c.type = string_value(json_object_object_get(object, "mdev_type"));
-        if (!c.type)
-                return complain(-EBADMSG,
-                                "\"%s\" is not a valid definition: \"mdev_type\" is missing or not a string",
-                                path);
-        start = json_object_object_get(object, "start");
-        if (!start)
-                return complain(-EBADMSG, "\"%s\" is not a valid definition: \"start\" is missing", path);
-        c.autostart = streq_ptr(string_value(start), "auto");
-        r = parse_attributes(path, json_object_object_get(object, "attrs"), &c);
-        if (r < 0)
-                return r;
-
-        *ret = c;
-        c = (Configuration){};
+        *ret = TAKE_PTR(text);
         return 0;
 }
 

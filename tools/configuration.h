@@ -15,10 +15,6 @@ typedef struct Configuration {
         bool autostart;
         Attribute *attributes; /* in order, duplicates allowed */
         size_t n_attributes, n_allocated;
-
-        /* What the strings above are borrowed from, and how to free it; or NULL. */
-        void *owner;
-        void (*free_owner)(void *owner);
 } Configuration;
 
 void configuration_done(Configuration *c);
@@ -26,9 +22,9 @@ void configuration_done(Configuration *c);
 /* Both strings are borrowed. Return: 0; -ENOMEM. */
 int configuration_add_attribute(Configuration *c, const char *name, const char *value);
 
-/* Reads a file in mdevctl's format; it may be a pipe. Return: 0; a negative errno, then the reason was told.
- */
-int configuration_read(const char *path, Configuration *ret);
+/* Reads a file that is to be in mdevctl's format; the daemon parses it. It may be a pipe. Return: 0; a
+ * negative errno, then the reason was told. */
+int configuration_read_text(const char *path, char **ret);
 
 /* Writes it in mdevctl's format. */
 void configuration_write(const Configuration *c, Json *j);

@@ -9,7 +9,9 @@ void devices_done(Devices *devices) {
                 free(devices->list[i].defined_type);
         }
         free(devices->list);
-        (void) sd_bus_message_unref(devices->answer);
+        for (size_t i = 0; i < devices->n_answers; i++)
+                (void) sd_bus_message_unref(devices->answers[i]);
+        free(devices->answers);
         *devices = (Devices){};
 }
 
@@ -37,7 +39,7 @@ static int read_device(sd_bus_message *m, Device *d) {
                         &active, &defined, &autostart);
         if (r < 0)
                 return r;
-        d->active = active;
+        d->active = active || streq(d->state, "orphaned");
         d->defined = defined;
         d->configuration.autostart = autostart;
 
@@ -45,22 +47,22 @@ static int read_device(sd_bus_message *m, Device *d) {
         return r < 0 ? r : sd_bus_message_exit_container(m);
 }
 
-static int read_devices(Devices *devices) {
+static int read_devices(sd_bus_message *m, Devices *devices) {
         int r;
 
-        r = sd_bus_message_enter_container(devices->answer, 'a', "(ssssbbba(ss))");
+        r = sd_bus_message_enter_container(m, 'a', "(ssssbbba(ss))");
         if (r < 0)
                 return r;
-        while ((r = sd_bus_message_enter_container(devices->answer, 'r', "ssssbbba(ss)")) > 0) {
+        while ((r = sd_bus_message_enter_container(m, 'r', "ssssbbba(ss)")) > 0) {
                 if (grow((void **) &devices->list, &devices->n_allocated, devices->n + 1,
                                     sizeof *devices->list) < 0)
                         return -ENOMEM;
                 devices->list[devices->n] = (Device){};
-                r = read_device(devices->answer, &devices->list[devices->n++]);
+                r = read_device(m, &devices->list[devices->n++]);
                 if (r < 0)
                         return r;
         }
-        return r < 0 ? r : sd_bus_message_exit_container(devices->answer);
+        return r < 0 ? r : sd_bus_message_exit_container(m);
 }
 
 static int device_order(const void *a, const void *b) {
@@ -70,88 +72,125 @@ static int device_order(const void *a, const void *b) {
         return order != 0 ? order : strcmp(left->uuid, right->uuid);
 }
 
-/* The type of a definition whose device is active: a row has room for one of the two. */
+/* Asking */
 
-static int read_defined_type(sd_bus_message *m, Device *d) {
-        const char *parent, *type;
+typedef struct Filter {
+        const char *uuid, *parent, *state; /* NULL: any */
+        bool active, defined;              /* false: those that are not, too */
+} Filter;
+
+static int append_filter(sd_bus_message *m, const Filter *filter) {
         int r;
 
-        r = sd_bus_message_enter_container(m, 'a', "(ssba(ss))");
-        if (r < 0)
-                return r;
-        while ((r = sd_bus_message_enter_container(m, 'r', "ssba(ss)")) > 0) {
-                r = sd_bus_message_read(m, "ss", &parent, &type);
-                if (r >= 0)
-                        r = sd_bus_message_skip(m, "ba(ss)");
-                if (r >= 0)
-                        r = sd_bus_message_exit_container(m);
-                if (r < 0)
-                        return r;
-                if (streq(parent, d->parent))
-                        return free_and_strdup(&d->defined_type, type);
-        }
-        return r;
+        r = sd_bus_message_open_container(m, 'a', "{sv}");
+        if (r >= 0 && filter->uuid)
+                r = client_append_string(m, "uuid", filter->uuid);
+        if (r >= 0 && filter->parent)
+                r = client_append_string(m, "parent", filter->parent);
+        if (r >= 0 && filter->state)
+                r = client_append_string(m, "state", filter->state);
+        if (r >= 0 && filter->active)
+                r = client_append_bool(m, "active", true);
+        if (r >= 0 && filter->defined)
+                r = client_append_bool(m, "defined", true);
+        return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
-static int ask_for_definitions(sd_bus *bus, const Device *d, sd_bus_message **ret) {
-        char path[sizeof MDEVD_DEVICE_PATH "/" + 36];
-
-        (void) snprintf(path, sizeof path, MDEVD_DEVICE_PATH "/%.36s", d->uuid);
-        for (char *p = path; *p; p++)
-                if (*p == '-')
-                        *p = '_';
-
-        return sd_bus_get_property(bus, MDEVD_BUS_NAME, path, MDEVD_DEVICE_INTERFACE, "Definitions", NULL,
-                        ret, "a(ssba(ss))");
-}
-
-static int complete_defined_types(sd_bus *bus, Devices *devices) {
-        for (size_t i = 0; i < devices->n; i++) {
-                _cleanup_(sd_bus_message_unrefp) sd_bus_message *answer = NULL;
-                Device *d = &devices->list[i];
-                int r;
-
-                /* One that has gone since: what the row says was true when it was asked for. */
-                if (!d->active || ask_for_definitions(bus, d, &answer) < 0)
-                        continue;
-                r = read_defined_type(answer, d);
-                if (r < 0)
-                        return client_bad_answer(r);
-        }
-
-        return 0;
-}
-
-int devices_read(sd_bus *bus, DevicesWhich which, const char *uuid, const char *parent, Devices *ret) {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
-        _cleanup_(devices_done) Devices devices = {};
+/* Adds what the daemon answers to those there are. */
+static int ask(sd_bus *bus, const Filter *filter, Devices *devices) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL, *answer = NULL;
         int r;
 
         r = client_new_question(bus, "ListDevices", &m);
         if (r >= 0)
-                r = sd_bus_message_open_container(m, 'a', "{sv}");
-        if (r >= 0)
-                r = client_append_bool(m, which == DEVICES_ACTIVE ? "active" : "defined", true);
-        if (r >= 0 && uuid)
-                r = client_append_string(m, "uuid", uuid);
-        if (r >= 0 && parent)
-                r = client_append_string(m, "parent", parent);
-        if (r >= 0)
-                r = sd_bus_message_close_container(m);
-        r = client_call(bus, m, r, &devices.answer);
+                r = append_filter(m, filter);
+        r = client_call(bus, m, r, &answer);
         if (r < 0)
                 return r;
 
-        r = read_devices(&devices);
-        if (r < 0)
-                return client_bad_answer(r);
-        if (devices.n > 0)
-                qsort(devices.list, devices.n, sizeof *devices.list, device_order);
-        if (which == DEVICES_DEFINED) {
-                r = complete_defined_types(bus, &devices);
-                if (r < 0)
-                        return r;
+        if (grow((void **) &devices->answers, &devices->n_answers_allocated, devices->n_answers + 1,
+                            sizeof *devices->answers) < 0)
+                return complain(-ENOMEM, "Not enough memory");
+        devices->answers[devices->n_answers++] = answer;
+        r = read_devices(TAKE_PTR(answer), devices);
+        return r < 0 ? client_bad_answer(r) : 0;
+}
+
+static void sort(Devices *devices) {
+        if (devices->n > 0)
+                qsort(devices->list, devices->n, sizeof *devices->list, device_order);
+}
+
+/* What is in the kernel: to the daemon orphaned devices are not active. */
+static int ask_for_active(sd_bus *bus, const char *uuid, const char *parent, Devices *devices) {
+        const Filter active = { .uuid = uuid, .parent = parent, .active = true },
+                     orphaned = { .uuid = uuid, .parent = parent, .state = "orphaned" };
+        int r;
+
+        r = ask(bus, &active, devices);
+        if (r >= 0)
+                r = ask(bus, &orphaned, devices);
+        if (r >= 0)
+                sort(devices);
+        return r;
+}
+
+/* The row of a definition has its type; that of the device itself, if it differs, is in another row. */
+static int set_live_type(Device *definition, const Device *live) {
+        if (streq(definition->configuration.type, live->configuration.type))
+                return 0;
+        if (free_and_strdup(&definition->defined_type, definition->configuration.type) < 0)
+                return complain(-ENOMEM, "Not enough memory");
+
+        definition->configuration.type = live->configuration.type;
+        return 0;
+}
+
+/* Behind the first @n there are rows of active devices: they are used and dropped. */
+static int take_live_types(Devices *devices, size_t n) {
+        int r = 0;
+
+        while (devices->n > n) {
+                Device *live = &devices->list[--devices->n];
+                Device *definition = bsearch(live, devices->list, n, sizeof *live, device_order);
+
+                if (definition && r >= 0)
+                        r = set_live_type(definition, live);
+                configuration_done(&live->configuration);
         }
+
+        return r;
+}
+
+static int ask_for_defined(sd_bus *bus, const char *uuid, const char *parent, Devices *devices) {
+        const Filter defined = { .uuid = uuid, .parent = parent, .defined = true },
+                     active = { .uuid = uuid, .parent = parent, .active = true };
+        bool any_active = false;
+        size_t n;
+        int r;
+
+        r = ask(bus, &defined, devices);
+        if (r < 0)
+                return r;
+        sort(devices);
+        n = devices->n;
+        for (size_t i = 0; i < n; i++)
+                any_active |= devices->list[i].active;
+        if (!any_active)
+                return 0;
+
+        r = ask(bus, &active, devices);
+        return r < 0 ? r : take_live_types(devices, n);
+}
+
+int devices_read(sd_bus *bus, DevicesWhich which, const char *uuid, const char *parent, Devices *ret) {
+        _cleanup_(devices_done) Devices devices = {};
+        int r;
+
+        r = which == DEVICES_ACTIVE ? ask_for_active(bus, uuid, parent, &devices)
+                                    : ask_for_defined(bus, uuid, parent, &devices);
+        if (r < 0)
+                return r;
 
         *ret = devices;
         devices = (Devices){};

@@ -8,14 +8,16 @@
 
 typedef struct Device {
         const char *uuid, *state, *parent;
-        bool active, defined;
+        bool active; /* in the kernel, be it orphaned */
+        bool defined;
         Configuration configuration; /* as defined, but the type is the active device's if it is active */
         char *defined_type;          /* the definition's, if it was asked for and differs */
 } Device;
 
-/* All strings are borrowed from @answer. */
+/* All strings are borrowed from @answers. */
 typedef struct Devices {
-        sd_bus_message *answer;
+        sd_bus_message **answers;
+        size_t n_answers, n_answers_allocated;
         Device *list;
         size_t n, n_allocated;
 } Devices;
@@ -23,7 +25,7 @@ typedef struct Devices {
 void devices_done(Devices *devices);
 
 typedef enum DevicesWhich {
-        DEVICES_ACTIVE,
+        DEVICES_ACTIVE,  /* in the kernel: orphaned ones too */
         DEVICES_DEFINED, /* with the types that are defined */
 } DevicesWhich;
 

@@ -72,3 +72,46 @@ bool text_is_utf8(const char *text) {
 
         return true;
 }
+
+int text_to_number(const char *text, uint32_t *ret) {
+        uint64_t number = 0;
+
+        if (text[0] == '+')
+                text++;
+        if (isempty(text))
+                return -EINVAL;
+        for (; *text; text++) {
+                if (!isdigit((unsigned char) *text))
+                        return -EINVAL;
+                number = number * 10 + (uint64_t) (*text - '0');
+                if (number > UINT32_MAX)
+                        return -EINVAL;
+        }
+
+        *ret = (uint32_t) number;
+        return 0;
+}
+
+/* Return: NULL at the end. */
+static const char *next_digit(const char *s) {
+        while (*s && !isxdigit((unsigned char) *s))
+                s++;
+
+        return *s ? s : NULL;
+}
+
+bool text_is_same_uuid(const char *a, const char *b) {
+        if (!text_is_uuid(a) || !text_is_uuid(b))
+                return false;
+
+        /* The digit of "urn:uuid:" is a "d". */
+        a = strchr(a, ':') ? strrchr(a, ':') : a;
+        b = strchr(b, ':') ? strrchr(b, ':') : b;
+        while ((a = next_digit(a)) && (b = next_digit(b)) &&
+                        tolower((unsigned char) *a) == tolower((unsigned char) *b)) {
+                a++;
+                b++;
+        }
+
+        return !a;
+}

@@ -2,7 +2,9 @@
 
 /* The verbs that list something, in mdevctl's formats to the byte: libvirt and scripts parse them. */
 
+#include "api/mdevd-names.h"
 #include "tools/devices.h"
+#include "tools/text.h"
 #include "tools/verbs.h"
 
 /* list */
@@ -89,6 +91,40 @@ static void write_device_json(const Device *d, DevicesWhich which) {
         configuration_write(&c, &j);
 }
 
+/* A bad file is no reason not to list the others, but one to say so. */
+static int warn_of_file(const Arguments *a, const char *path, const char *reason) {
+        const char *uuid = arguments_get(a, OPTION_UUID), *parent = arguments_get(a, OPTION_PARENT);
+        _cleanup_(freep) char *copy = strdup(path);
+        char *name, *directory;
+
+        if (!copy)
+                return -ENOMEM;
+
+        name = basename(copy);
+        if (name > copy)
+                name[-1] = '\0';
+        directory = basename(copy);
+        if ((parent && !streq(parent, directory)) || (uuid && !text_is_same_uuid(uuid, name)))
+                return 0;
+
+        fprintf(stderr, "Warning: %s is not a valid definition: %s\n", path, reason);
+        return 0;
+}
+
+static int warn_of_files(sd_bus *bus, const Arguments *a) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *answer = NULL;
+        const char *path, *reason;
+        int r;
+
+        r = sd_bus_get_property(bus, MDEVD_BUS_NAME, MDEVD_PATH, MDEVD_MANAGER_INTERFACE,
+                        "InvalidDefinitions", NULL, &answer, "a(ss)");
+        if (r >= 0)
+                r = sd_bus_message_enter_container(answer, 'a', "(ss)");
+        while (r >= 0 && (r = sd_bus_message_read(answer, "(ss)", &path, &reason)) > 0)
+                r = warn_of_file(a, path, reason);
+        return r;
+}
+
 int verb_list(const Arguments *a) {
         DevicesWhich which = arguments_have(a, OPTION_DEFINED) ? DEVICES_DEFINED : DEVICES_ACTIVE;
         _cleanup_(sd_bus_flush_close_unrefp) sd_bus *bus = NULL;
@@ -102,6 +138,8 @@ int verb_list(const Arguments *a) {
         r = devices_read(bus, which, uuid, arguments_get(a, OPTION_PARENT), &devices);
         if (r < 0)
                 return r;
+        if (which == DEVICES_DEFINED && warn_of_files(bus, a) < 0)
+                fputs("Warning: there may be files that are not valid definitions\n", stderr);
 
         if (!arguments_have(a, OPTION_DUMPJSON))
                 for (size_t i = 0; i < devices.n; i++)

@@ -34,6 +34,33 @@ static const Use undefine_uses[] = {
         FORCE,
 };
 
+static const Use modify_uses[] = {
+        { OPTION_UUID, "the UUID of the device" },
+        { OPTION_PARENT, "the parent whose definition is meant" },
+        { OPTION_TYPE, "the new type of the device" },
+        { OPTION_ADDATTR, "add an attribute", .conflicts = OPTION_BIT(OPTION_DELATTR),
+                        .needs = OPTION_BIT(OPTION_VALUE) },
+        { OPTION_DELATTR, "remove an attribute" },
+        { OPTION_INDEX, "where to add, or which one to remove; otherwise at the end" },
+        { OPTION_VALUE, "the value of the attribute to add" },
+        { OPTION_AUTO, "start the device whenever its parent is there",
+                        .conflicts = OPTION_BIT(OPTION_MANUAL) },
+        { OPTION_MANUAL, "start the device only when somebody asks for it" },
+        { OPTION_LIVE, "change the running device, with what a file says",
+                        .conflicts = OPTION_BIT(OPTION_TYPE) | OPTION_BIT(OPTION_INDEX) |
+                                        OPTION_BIT(OPTION_VALUE),
+                        .needs = OPTION_BIT(OPTION_JSONFILE) | OPTION_BIT(OPTION_AUTO) |
+                                        OPTION_BIT(OPTION_MANUAL) | OPTION_BIT(OPTION_DELATTR) },
+        { OPTION_DEFINED, "change what is defined; with '--live' both" },
+        { OPTION_JSONFILE, "take type, autostart and attributes from a file",
+                        .conflicts = OPTION_BIT(OPTION_TYPE) | OPTION_BIT(OPTION_INDEX) |
+                                        OPTION_BIT(OPTION_VALUE) | OPTION_BIT(OPTION_AUTO) |
+                                        OPTION_BIT(OPTION_MANUAL) | OPTION_BIT(OPTION_ADDATTR) |
+                                        OPTION_BIT(OPTION_DELATTR) },
+        FORCE,
+        { OPTION_ALTERNATE, "allow a second definition of the UUID, on another parent" },
+};
+
 static const Use start_uses[] = {
         { OPTION_UUID, "the UUID of the device; without it one is made up and printed" },
         { OPTION_PARENT, "the parent of the device" },
@@ -42,9 +69,14 @@ static const Use start_uses[] = {
         FORCE,
 };
 
+static const Use start_parent_uses[] = {
+        { OPTION_PARENT_WORD, "the parent" },
+};
+
 static const Use stop_uses[] = {
         { OPTION_UUID, "the UUID of the device" },
         FORCE,
+        { OPTION_WAIT_FOR_RELEASE, "if it is in use, wait until it is not" },
 };
 
 static const Use list_uses[] = {
@@ -90,6 +122,21 @@ const Verb verbs[] = {
                         .run = verb_undefine,
         },
         {
+                        .name = "modify",
+                        .synopsis = "-u UUID [-p PARENT] [-t TYPE] [-a | -m] [OPTION…]\n"
+                                    "-u UUID [-p PARENT] --addattr NAME --value VALUE [-i INDEX] [OPTION…]\n"
+                                    "-u UUID [-p PARENT] --delattr [-i INDEX] [OPTION…]\n"
+                                    "-u UUID -p PARENT --jsonfile FILE [OPTION…]\n"
+                                    "-u UUID [-p PARENT] --live [-d] --jsonfile FILE [OPTION…]",
+                        .summary = "Change the definition of a device",
+                        .description = "Attributes are written in their order when the device is started. What a\n"
+                                       "file says takes the place of the definition, which need not be there.\n"
+                                       "Without '--live' running devices are not touched.",
+                        USES(modify_uses),
+                        .required = OPTION_BIT(OPTION_UUID),
+                        .run = verb_modify,
+        },
+        {
                         .name = "start",
                         .synopsis = "-u UUID [-p PARENT] [OPTION…]\n"
                                     "[-u UUID] -p PARENT -t TYPE [OPTION…]\n"
@@ -100,11 +147,20 @@ const Verb verbs[] = {
                         .run = verb_start,
         },
         {
+                        .name = "start-parent-mdevs",
+                        .synopsis = "PARENT",
+                        .summary = "Start the devices of a parent that are marked for it",
+                        .description = "mdevd does so by itself.",
+                        USES(start_parent_uses),
+                        .required = OPTION_BIT(OPTION_PARENT_WORD),
+                        .hidden = true,
+                        .run = verb_start_parent_mdevs,
+        },
+        {
                         .name = "stop",
                         .synopsis = "-u UUID [OPTION…]",
                         .summary = "Stop a device",
-                        .description = "This may take as long as the device is in use. Its definition stays, if it\n"
-                                       "has one.",
+                        .description = "Its definition stays, if it has one.",
                         USES(stop_uses),
                         .required = OPTION_BIT(OPTION_UUID),
                         .run = verb_stop,

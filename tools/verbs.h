@@ -14,7 +14,9 @@ const Verb *verb_find(const char *name);
 /* verbs-change.c */
 int verb_define(const Arguments *a);
 int verb_undefine(const Arguments *a);
+int verb_modify(const Arguments *a);
 int verb_start(const Arguments *a);
+int verb_start_parent_mdevs(const Arguments *a);
 int verb_stop(const Arguments *a);
 
 /* verbs-list.c */

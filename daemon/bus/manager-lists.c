@@ -55,7 +55,7 @@ int method_get_parent(sd_bus_message *m, void *userdata, sd_bus_error *error) {
 typedef struct Filter {
         Uuid uuid;
         bool has_uuid;
-        const char *parent, *type; /* NULL: any */
+        const char *parent, *type, *state; /* NULL: any */
         Tristate defined, active;
 
         size_t reply_size; /* of what was let through */
@@ -65,16 +65,25 @@ static const char *state_of_row(const Device *d, bool lives_here) {
         return lives_here ? device_state_to_string(device_state(d)) : device_state_to_string(DEVICE_DEFINED);
 }
 
+/* What a device is, or what it is defined as if that is what was asked for. */
+static const char *type_of_row(
+                const Device *d, bool lives_here, const Definition *definition, const Filter *filter) {
+        if (lives_here && d->type && !(definition && filter->defined == TRISTATE_YES))
+                return d->type;
+        return definition ? definition->type : "";
+}
+
 /* One row: the device as it is on one parent. @definition: NULL if it has none there. */
 static int append_row(sd_bus_message *reply, const Device *d, const char *parent,
                 const Definition *definition, Filter *filter, sd_bus_error *error) {
         bool lives_here = d->parent && streq(d->parent->name, parent);
-        const char *type = lives_here && d->type ? d->type : definition ? definition->type : "";
+        const char *type = type_of_row(d, lives_here, definition, filter);
         bool active = lives_here && device_is_active(d), defined = definition;
         int r;
 
         if ((filter->parent && !streq(filter->parent, parent)) ||
                         (filter->type && !streq(filter->type, type)) ||
+                        (filter->state && !streq(filter->state, state_of_row(d, lives_here))) ||
                         !tristate_matches(filter->defined, defined) ||
                         !tristate_matches(filter->active, active))
                 return 0;
@@ -125,6 +134,7 @@ int method_list_devices(sd_bus_message *m, void *userdata, sd_bus_error *error) 
                 { "uuid", OPTION_STRING, &uuid },
                 { "parent", OPTION_STRING, &filter.parent },
                 { "type", OPTION_STRING, &filter.type },
+                { "state", OPTION_STRING, &filter.state },
                 { "defined", OPTION_TRISTATE, &filter.defined },
                 { "active", OPTION_TRISTATE, &filter.active },
                 {},

@@ -158,12 +158,21 @@ class Daemon:
             while b"READY=1" not in ready.recv(4096):
                 pass
 
-    def rescan(self):
-        subprocess.run(
-            ["busctl", "call", "org.mdevd1", "/org/mdevd1", "org.mdevd1.Manager", "Rescan"],
+    def _manager(self, command, *words):
+        return subprocess.run(
+            ["busctl", command, "org.mdevd1", "/org/mdevd1", "org.mdevd1.Manager", *words],
             env={**os.environ, **self.environment},
+            stdout=subprocess.PIPE,
+            text=True,
             check=True,
-        )
+        ).stdout.strip()
+
+    def rescan(self):
+        self._manager("call", "Rescan")
+
+    def property(self, name):
+        """As busctl writes it."""
+        return self._manager("get-property", name)
 
     def stop(self):
         self.process.terminate()

@@ -4,9 +4,12 @@
 
 import json
 import os
+import pathlib
 import re
+import signal
 import subprocess
 import threading
+import time
 
 import pytest
 
@@ -152,6 +155,139 @@ class TestDefine:
         assert done.returncode == 1 and b"has been defined, but" in done.stderr
 
 
+    def test_on_another_parent_than_the_active_device(self, host):
+        """Its type is meant, as with mdevctl."""
+        host.tree.add_parent("p")
+        host.tree.add_type("p", "live")
+        host.tree.add_device("p", "live", U[1])
+        cli = host.start()
+        assert cli.ok("define", "-u", U[1], "-p", "q") == ""
+        assert host.tree.definition("q", U[1]).read_text() == PLAIN.replace('"t"', '"live"')
+        assert cli.ok("define", "-u", U[1], "-p", "r", "-t", "t", name="mdevctl") == ""
+        assert host.tree.definition("r", U[1]).read_text() == PLAIN
+
+
+class TestJsonFile:
+    """What the daemon says of a file, by the name that it has here."""
+
+    @pytest.mark.parametrize(
+        "text, complaint",
+        [
+            ("", "line 1, column 1: the text ends too early"),
+            ("{", "line 1, column 2: the text ends too early"),
+            ("[]", "not a JSON object"),
+            ('"x"', "not a JSON object"),
+            ('{"mdev_type":"t","start":"auto"} x', "line 1, column 34"),
+            ('{\n "mdev_type": t}', "line 2, column 1"),
+            ('{"start":"auto"}', '"mdev_type" is missing'),
+            ('{"mdev_type":5,"start":"auto"}', '"mdev_type" is missing or not a string'),
+            ('{"mdev_type":"a\\u0000b","start":"auto"}', "a NUL in a string"),
+            ('{"mdev_type":"t"}', '"start" is missing'),
+            ('{"mdev_type":"t","start":null}', '"start" is missing'),
+            ('{"mdev_type":"t","start":"auto","attrs":{}}', '"attrs" is not an array'),
+            ('{"mdev_type":"t","start":"auto","attrs":"x"}', '"attrs" is not an array'),
+            ('{"mdev_type":"t","start":"auto","attrs":["x"]}', "attribute 0 is not an object"),
+            ('{"mdev_type":"t","start":"auto","attrs":[{}]}', "attribute 0 has 0 names instead of one"),
+            ('{"mdev_type":"t","start":"auto","attrs":[{"a":"1"},{"a":"1","b":"2"}]}', "attribute 1"),
+            ('{"mdev_type":"t","start":"auto","attrs":[{"a":1}]}', "the value is not a string"),
+            ("[" * 100000, "nesting"),
+            ("\ufeff{}", "line 1, column 1"),
+        ],
+        ids=lambda x: repr(x)[:40],
+    )
+    @pytest.mark.parametrize("verb", ["define", "start", "modify"])
+    def test_bad(self, host, verb, text, complaint):
+        cli = host.start()
+        said = cli.fails(verb, "-u", U[1], "-p", "p", "--jsonfile", "/dev/stdin", input=text.encode())
+        assert complaint in said and said.startswith('Error: "/dev/stdin": ')
+        assert list(host.tree.definitions.iterdir()) == []
+
+    @pytest.mark.parametrize("verb", ["define", "modify"])
+    def test_keys_of_others_survive(self, host, verb):
+        cli = host.start()
+        text = '{"mdev_type":"t","start":"auto","other":{"x":[1,2]}}'
+        assert cli.ok(verb, "-u", U[1], "-p", "p", "--jsonfile", "/dev/stdin", input=text.encode()) == ""
+        assert json.loads(host.tree.definition("p", U[1]).read_text()) == {**json.loads(text), "attrs": []}
+
+
+class TestModify:
+    @pytest.fixture
+    def cli(self, host):
+        self.host = host
+        host.tree.define("p", U[1], FULL)
+        host.tree.define("p", U[2], PLAIN)
+        host.tree.define("q", U[2], PLAIN)
+        return host.start()
+
+    def definition(self, uuid=U[1], parent="p"):
+        d = json.loads(self.host.tree.definition(parent, uuid).read_text())
+        return d["mdev_type"], d["start"], [(k, v) for a in d["attrs"] for k, v in a.items()]
+
+    def test_one_thing(self, cli):
+        five, six = ("assign_adapter", "5"), ("assign_adapter", "6")
+        for words, expected in (
+            (["--manual"], ("t", "manual", [five, six])),
+            (["--auto"], ("t", "auto", [five, six])),
+            (["-t", "u"], ("u", "auto", [five, six])),
+            (["--addattr", "a", "--value", "1"], ("u", "auto", [five, six, ("a", "1")])),
+            (["--addattr", "b", "--value=", "-i", "0"], ("u", "auto", [("b", ""), five, six, ("a", "1")])),
+            (["--addattr", "c", "--value", "2", "-i4"], ("u", "auto", [("b", ""), five, six, ("a", "1"), ("c", "2")])),
+            (["--delattr"], ("u", "auto", [("b", ""), five, six, ("a", "1")])),
+            (["--delattr", "-i", "1"], ("u", "auto", [("b", ""), six, ("a", "1")])),
+        ):
+            assert cli.ok("modify", "-u", U[1], *words) == ""
+            assert self.definition() == expected
+
+    def test_all_at_once(self, cli):
+        assert cli.ok("modify", "-u", U[1], "-p", "p", "-mt", "x", "--addattr", "n", "--value", "v", "-i0") == ""
+        assert self.definition() == ("x", "manual", [("n", "v"), ("assign_adapter", "5"), ("assign_adapter", "6")])
+        assert cli.ok("modify", "-u", U[1], "-dat", "y", "--delattr") == ""
+        assert self.definition() == ("y", "auto", [("n", "v"), ("assign_adapter", "5")])
+
+    def test_nothing(self, cli):
+        """The file is only written anew."""
+        path = self.host.tree.definition("p", U[1])
+        path.write_text(json.dumps(json.loads(FULL)))
+        for words in [], ["--value", "x"], ["-i", "1"]:
+            assert cli.ok("modify", "-u", U[1], *words) == ""
+            assert path.read_text() == FULL
+
+    def test_no_attribute_to_remove(self, cli):
+        assert cli.ok("modify", "-u", U[2], "-p", "p", "--delattr") == ""
+        assert cli.ok("modify", "-u", U[2], "-p", "p", "--delattr", "--auto") == ""
+        assert self.definition(U[2]) == ("t", "auto", [])
+        assert "no attribute 0" in cli.fails("modify", "-u", U[2], "-p", "p", "--delattr", "-i0")
+
+    def test_bad_index(self, cli):
+        for words in ["--delattr", "-i2"], ["--addattr", "a", "--value", "1", "-i3"]:
+            text = cli.fails("modify", "-u", U[1], *words)
+            assert f"no attribute {words[-1][2:]}" in text and "4294967295" not in text
+        text = cli.fails("modify", "-u", U[1], "--delattr", "-i", "4294967295")
+        assert text == "Error: Attribute index 4294967295 is invalid\n"
+        assert self.host.tree.definition("p", U[1]).read_text() == FULL
+
+    def test_which(self, cli):
+        assert U[3] in cli.fails("modify", "-u", U[3], "-a")
+        assert f"q/{U[1]}" in cli.fails("modify", "-u", U[1], "-p", "q", "-a")
+        assert "specify a parent" in cli.fails("modify", "-u", U[2], "-a")
+        assert cli.ok("modify", "-u", U[2], "-p", "q", "-a") == ""
+        assert self.definition(U[2], "q")[1] == "auto" and self.definition(U[2], "p")[1] == "manual"
+
+    def test_jsonfile_replaces(self, cli):
+        words = ["modify", "--parent=p", "--jsonfile=/dev/stdin", f"--uuid={U[1]}", "--defined"]
+        assert cli.ok(*words, input=b'{"mdev_type":"n","start":"manual","attrs":[{"a":"b"}]}') == ""
+        assert self.definition() == ("n", "manual", [("a", "b")])
+
+    def test_jsonfile_defines(self, cli):
+        words = ["modify", "-p", "r", "--jsonfile", "/dev/stdin", "-u"]
+        assert cli.ok(*words, U[3], input=FULL.encode()) == ""
+        assert self.host.tree.definition("r", U[3]).read_text() == FULL
+        assert "--alternate" in cli.fails(*words, U[1], input=FULL.encode())
+        assert cli.ok(*words, U[1], "--alternate", input=FULL.encode()) == ""
+        assert cli.ok(*words, U[2], input=FULL.encode(), name="mdevctl") == ""
+        assert len(list((self.host.tree.definitions / "r").iterdir())) == 3
+
+
 class TestUndefine:
     def test_one_of_two(self, host):
         cli = host.start()
@@ -247,6 +383,31 @@ class TestStart:
         self.create.unlink()
         self.create.symlink_to("/dev/full")
         cli.fails("start", "-u", U[1])
+
+
+class TestStartParent:
+    def test_starts_what_is_marked(self, host):
+        host.tree.add_parent("p")
+        create = host.tree.add_type("p", "t") / "create"
+        host.tree.define("p", U[1], PLAIN)
+        host.tree.define("p", U[2], PLAIN.replace("manual", "auto"))
+        cli = host.start()
+        assert cli.ok("start-parent-mdevs", "p") == ""
+        assert create.read_text() == U[2]
+
+    def test_what_fails_is_a_warning(self, host):
+        host.tree.add_parent("p")
+        host.tree.define("p", U[2], PLAIN.replace("manual", "auto"))
+        host.tree.define("gone", U[3], PLAIN.replace("manual", "auto"))
+        cli = host.start()
+        for parent, subject in ("p", U[2]), ("gone", "gone"):
+            done = cli("start-parent-mdevs", parent)
+            assert (done.returncode, done.stdout) == (0, b"")
+            assert done.stderr.decode().startswith(f"Warning: {subject}: ")
+
+    @pytest.mark.parametrize("parent", ["unknown", "", "../p"])
+    def test_nothing_to_do(self, host, parent):
+        assert host.start().ok("start-parent-mdevs", parent) == ""
 
 
 class TestStop:
@@ -459,9 +620,24 @@ class TestList:
         assert cli.ok("list", "-p", "0000:3b:00.0") == f"{U[6]} 0000:3b:00.0 t-155 manual\n"
 
     def test_a_bad_file_hinders_nothing(self, host, cli):
-        host.tree.define("p", U[7], "{")
+        host.tree.define("p", U[7].upper(), "{")
         host.daemon.rescan()
-        assert cli.ok("list", "-dv") == LIST_DEFINED
+        for words in [], ["-p", "p"], ["-u", U[7]], ["-u", f"urn:uuid:{U[7].replace('-', '')}"]:
+            done = cli("list", "-dv", *words)
+            assert done.returncode == 0
+            if not words:
+                assert done.stdout.decode() == LIST_DEFINED
+            assert done.stderr.decode().startswith(f"Warning: /etc/mdevctl.d/p/{U[7].upper()} is not a valid definition: line 1")
+        for words in ["-p", "gone"], ["-u", U[5]]:
+            cli.ok("list", "-d", *words)
+        assert cli.ok("list") == LIST
+
+    def test_orphaned(self, host, cli):
+        """It is in the kernel and takes its UUID, so mdevctl lists it."""
+        (host.tree.sys / "bus/mdev/devices" / U[0] / "remove").unlink()
+        host.daemon.rescan()
+        assert cli.ok("list") == LIST
+        assert "orphaned" in cli.fails("stop", "-u", U[0])
 
     def test_many(self, host, cli):
         for i in range(300):
@@ -549,6 +725,73 @@ def test_the_daemon_dies(host):
         out, error = call.communicate(timeout=30)
         assert f.read(36) == U[1].encode()
     assert (call.returncode, out) == (1, b"") and error.startswith(b"Error: ")
+
+
+class TestSignals:
+    """The program ends, the operation does not."""
+
+    @pytest.fixture
+    def begun(self, host):
+        """A start that is under way until its fifo is opened."""
+        host.tree.add_parent("p")
+        self.create = host.tree.add_type("p", "t") / "create"
+        self.create.unlink()
+        os.mkfifo(self.create)
+        cli = host.start()
+
+        def begin(*words):
+            words = [*words, cli.directory / "mdevdctl", "start", "-u", U[1], "-p", "p", "-t", "t"]
+            call = subprocess.Popen(words, env=cli.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            deadline = time.monotonic() + 30
+            while host.daemon.property("NPending") != "u 1":
+                assert time.monotonic() < deadline and call.poll() is None
+            return call
+
+        return begin
+
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    def test_caught(self, begun, number):
+        call = begun()
+        call.send_signal(number)
+        out, error = call.communicate(timeout=30)
+        assert (call.returncode, out) == (-number, b"")
+        assert error.startswith(b"Error: Interrupted. What was asked of mdevd goes on there")
+        assert self.create.read_text() == U[1]
+
+    def test_ignored(self, begun):
+        call = begun("sh", "-c", 'trap "" INT; exec "$@"', "sh")
+        call.send_signal(signal.SIGINT)
+        assert self.create.read_text() == U[1]
+        assert call.communicate(timeout=30) == (b"", b"") and call.returncode == 0
+
+
+class TestWording:
+    """What the API's sentences say of the API is said of the program's own verbs and options."""
+
+    SOURCES = pathlib.Path(__file__).resolve().parents[2]
+
+    def test_what_is_translated_is_what_the_daemon_says(self):
+        said = re.sub(r'(?<!\\)"\s*"', "", (self.SOURCES / "daemon/bus/error.c").read_text()).replace("{uuid}", "uuid")
+        table = re.sub(r'(?<!\\)"\s*"', "", (self.SOURCES / "tools/wording.c").read_text())
+        phrases = re.findall(r'^\s+\{ "((?:[^"\\]|\\.)*)",', table, re.MULTILINE)
+        assert len(phrases) > 10
+        for phrase in phrases:
+            # A sentence may begin with it, or not.
+            said, n = re.subn(re.escape(phrase).replace(r"\{\}", "[a-z-]+"), "", said, flags=re.IGNORECASE)
+            assert n > 0 or phrase.startswith("The option"), phrase
+        assert not re.search(r"ListDevices|ListParents|ListTypes|Rescan|Create\b|option \\\"|4294967295", said)
+
+    def test_in_place(self, host):
+        host.tree.add_parent("p")
+        host.tree.add_type("p", "t")
+        host.tree.add_device("p", "t", U[1])
+        host.tree.define("p", U[2], PLAIN)
+        cli = host.start()
+        said = cli.fails("start", "-u", U[1], "-p", "p", "-t", "t")
+        assert said.startswith(f"Error: Device already exists: {U[1]} is active on parent p")
+        assert '"list" and "list --defined" show all.' in cli.fails("stop", "-u", U[3])
+        assert "give --alternate if" in cli.fails("define", "-u", U[2], "-p", "q", "-t", "t")
+        assert '"types" shows what it offers' in cli.fails("start", "-p", "p", "-t", "x")
 
 
 class TestPeer:

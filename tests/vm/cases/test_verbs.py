@@ -261,6 +261,7 @@ def test_filters(mdevd, parents):
     assert found() == {active, defined, both}
     assert found(active=True) == {active, both} and found(active=False) == {defined}
     assert found(defined=True) == {defined, both} and found(defined=False) == {active}
+    assert found(state="active") == {active, both} and found(state="orphaned") == set()
     assert found(parent=parents[1].name) == {defined, both} and found(type=SMALL) == {active, both}
     assert found(uuid=both.upper()) == {both} and found(uuid=new_uuid()) == set()
     assert found(active=True, defined=True, type=SMALL, parent=parents[1].name) == {both}
