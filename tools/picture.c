@@ -94,6 +94,17 @@ static int new_call_for_daemon(sd_bus *bus, sd_bus_message **ret) {
         return r < 0 ? r : sd_bus_message_append(*ret, "s", MDEVD_MANAGER_INTERFACE);
 }
 
+void picture_refresh_types(sd_bus *bus, const char *parent) {
+        _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+        int r;
+
+        r = client_new_question(bus, "ListTypes", &m);
+        if (r >= 0)
+                r = sd_bus_message_append(m, "s", parent);
+        (void) client_try(bus, m, r, &error, NULL);
+}
+
 int picture_read(sd_bus *bus, Picture *ret) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *daemon_call = NULL, *daemon_answer = NULL,
                                                         *objects_call = NULL, *objects_answer = NULL;

@@ -18,6 +18,10 @@ void picture_done(Picture *p);
 /* Return: 0; a negative errno, then the reason was told. @ret: overwritten on success only. */
 int picture_read(sd_bus *bus, Picture *ret);
 
+/* Makes the daemon ask the drivers for their types anew, so that what it shows is what there is now. That it
+ * cannot is no matter: then what it shows is what it has. @parent: "": all */
+void picture_refresh_types(sd_bus *bus, const char *parent);
+
 /* Takes in an answer of GetManagedObjects, or the properties of the Manager. Return: 0; a negative errno. */
 int picture_take_objects(Picture *p, sd_bus_message *answer);
 int picture_take_daemon(Picture *p, sd_bus_message *answer);

@@ -5,8 +5,8 @@
 #include "tools/output.h"
 #include "tools/table.h"
 
-#define GAP 2U        /* between columns */
-#define LAST_LEAST 8U /* what is left of the last column on a narrow terminal */
+#define GAP 2U         /* between columns */
+#define WIDTH_LEAST 4U /* that a column is left with on a narrow terminal */
 
 void table_done(Table *t) {
         for (size_t i = 0; i < t->n; i++)
@@ -49,15 +49,29 @@ static size_t count_columns(const Table *t) {
         return n;
 }
 
+/* Takes from the last columns what is too much; never from the first, which says what the row is about. */
+static void shrink(size_t *widths, size_t n_columns, size_t max) {
+        size_t used = (n_columns - 1) * GAP;
+
+        for (size_t c = 0; c < n_columns; c++)
+                used += widths[c];
+        for (size_t c = n_columns - 1; c > 0 && used > max; c--) {
+                size_t spare = widths[c] > WIDTH_LEAST ? widths[c] - WIDTH_LEAST : 0,
+                       less = MIN(spare, used - max);
+
+                widths[c] -= less;
+                used -= less;
+        }
+}
+
 /* No blanks behind what is the last of its row. */
-static void write_cell(const char *text, Colour colour, size_t width, bool is_last, size_t max) {
-        terminal_write(text, colour, is_last ? 0 : width + GAP, is_last ? max : SIZE_MAX);
-        if (is_last)
-                fputc('\n', stdout);
+static void write_cell(const char *text, Colour colour, size_t width, bool is_last) {
+        terminal_write(text, colour, is_last ? 0 : width, width);
+        fputs(is_last ? "\n" : "  ", stdout);
 }
 
 int table_write(const Table *t) {
-        size_t n_columns = count_columns(t), widths[TABLE_COLUMNS_MAX], used = 0, max = terminal_width();
+        size_t n_columns = count_columns(t), widths[TABLE_COLUMNS_MAX];
 
         if (t->failed)
                 return complain(-ENOMEM, "Not enough memory");
@@ -68,15 +82,13 @@ int table_write(const Table *t) {
                 widths[c] = text_width(t->headers[c]);
                 for (size_t i = c; i < t->n; i += n_columns)
                         widths[c] = MAX(widths[c], text_width(t->cells[i].text));
-                used += c + 1 < n_columns ? widths[c] + GAP : 0;
         }
-        if (max != SIZE_MAX)
-                max = max > used + LAST_LEAST ? max - used : LAST_LEAST;
+        shrink(widths, n_columns, terminal_width());
 
         for (size_t c = 0; c < n_columns; c++)
-                write_cell(t->headers[c], COLOUR_HEADER, widths[c], c + 1 == n_columns, max);
+                write_cell(t->headers[c], COLOUR_HEADER, widths[c], c + 1 == n_columns);
         for (size_t i = 0; i < t->n; i++)
                 write_cell(t->cells[i].text, t->cells[i].colour, widths[i % n_columns],
-                                (i + 1) % n_columns == 0, max);
+                                (i + 1) % n_columns == 0);
         return 0;
 }

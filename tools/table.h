@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Rows and columns for people: aligned, with a header, the last column cut where the terminal ends. */
+/* Rows and columns for people: aligned, with a header, the last columns made narrower where a
+ * terminal is too narrow for all. */
 
 #include "tools/terminal.h"
 

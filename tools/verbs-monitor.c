@@ -130,10 +130,26 @@ static void write_value(const Change *c, const char *key, json_object *value) {
         fputc('\n', stdout);
 }
 
+static void write_definitions(const Change *c, json_object *definitions) {
+        begin_line(c);
+        if (value_count(definitions) == 0)
+                fputs("is not defined any more", stdout);
+        for (size_t i = 0; i < value_count(definitions); i++) {
+                json_object *d = json_object_array_get_idx(definitions, i);
+
+                printf("%s %s, type %s, %s, %zu attributes", i == 0 ? "is defined on parent" : "; on",
+                                value_string(d, "parent"), value_string(d, "type"),
+                                value_bool(d, "autostart") ? "auto" : "manual",
+                                value_count(json_object_object_get(d, "attributes")));
+        }
+        fputc('\n', stdout);
+}
+
 static void write_changes(const Change *c) {
         /* What follows from another change, or is said by it. */
         static const char *const implied[] = { "state", "active", "parent", "type", "types", "sysfs_path",
-                "iommu_group", "device_node", "attributes", "devices_total", "devices_active", "operations" };
+                "iommu_group", "device_node", "origin", "defined", "autostart", "attributes", "devices_total",
+                "devices_active", "operations" };
 
         if (json_object_object_get(c->changes, "state")) {
                 begin_line(c);
@@ -146,7 +162,9 @@ static void write_changes(const Change *c) {
 
                 for (size_t i = 0; i < ELEMENTSOF(implied); i++)
                         is_implied |= streq(key, implied[i]);
-                if (!is_implied)
+                if (streq(key, "definitions"))
+                        write_definitions(c, value);
+                else if (!is_implied)
                         write_value(c, key, value);
         }
 }

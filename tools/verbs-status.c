@@ -90,7 +90,7 @@ static void add_parent(Table *t, const Picture *p, json_object *parent) {
                         add_type(t, p, name, json_object_array_get_idx(types, i));
                 else
                         for (int c = 0; c < 4; c++)
-                                table_add(t, c < 3 ? "-" : "", COLOUR_FAINT);
+                                table_add(t, "-", COLOUR_FAINT);
         }
 }
 
@@ -176,8 +176,10 @@ int verb_status(const Arguments *a) {
         int r;
 
         r = client_open(&bus);
-        if (r >= 0)
-                r = picture_read(bus, &p);
+        if (r < 0)
+                return r;
+        picture_refresh_types(bus, "");
+        r = picture_read(bus, &p);
         if (r < 0)
                 return r;
         if (arguments_have(a, OPTION_JSON))

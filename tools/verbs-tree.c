@@ -174,8 +174,10 @@ int verb_tree(const Arguments *a) {
         int r;
 
         r = client_open(&bus);
-        if (r >= 0)
-                r = picture_read(bus, &p);
+        if (r < 0)
+                return r;
+        picture_refresh_types(bus, "");
+        r = picture_read(bus, &p);
         if (r < 0)
                 return r;
         if (!tree || make_tree(&p, tree) < 0)

@@ -100,24 +100,26 @@ static json_object *find_definition(const Verification *v, const char *uuid, con
 
 static int check_other_files(Verification *v, json_object *file) {
         const char *uuid = value_string(file, "uuid"), *parent = value_string(file, "parent");
+        int r = 0;
 
-        for (size_t i = 0; i < value_count(v->definitions); i++) {
+        for (size_t i = 0; i < value_count(v->definitions) && r >= 0; i++) {
                 json_object *other = json_object_array_get_idx(v->definitions, i);
 
+                /* Of two the second is told. */
                 if (other == file)
                         break;
                 if (!is_valid(other) || !streq(value_string(other, "uuid"), uuid))
                         continue;
                 if (streq(value_string(other, "parent"), parent))
-                        return wrong(v, file, NULL, "the same device is defined in %s, too",
+                        r = wrong(v, file, NULL, "the same device is defined in %s, too",
                                         value_string(other, "path"));
-                if (value_bool(file, "autostart") && value_bool(other, "autostart"))
-                        return wrong(v, file, NULL,
+                else if (value_bool(file, "autostart") && value_bool(other, "autostart"))
+                        r = wrong(v, file, NULL,
                                         "marked for autostart, and so is %s: only one of them can be started",
                                         value_string(other, "path"));
         }
 
-        return 0;
+        return r;
 }
 
 static int check_files(Verification *v) {

@@ -106,6 +106,8 @@ int verb_wait(const Arguments *a) {
         r = client_open(&bus);
         if (r < 0)
                 return r;
+        if (arguments_have(a, OPTION_PARENT))
+                picture_refresh_types(bus, arguments_get(a, OPTION_PARENT));
         r = picture_follow(bus, timeout_usec, on_change, &w);
         if (r == -ETIME && w.missing)
                 (void) complain(r, "Waited %s s in vain for %s", seconds, w.missing);
