@@ -27,7 +27,7 @@ const Option options[_OPTION_MAX] = {
         [OPTION_STATE] = { "state", 0, VALUE_STATE, "STATE" },
         [OPTION_AVAILABLE] = { "available", 0, VALUE_NUMBER, "N" },
         [OPTION_TIMEOUT] = { "timeout", 0, VALUE_SECONDS, "SECONDS" },
-        [OPTION_UUIDS] = { NULL, 0, VALUE_UUID, "UUID…", .many = true },
+        [OPTION_UUIDS] = { NULL, 0, VALUE_UUID, "UUID", .many = true },
         [OPTION_UUID] = { "uuid", 'u', VALUE_UUID, "UUID" },
         [OPTION_AUTO] = { "auto", 'a' },
         [OPTION_PARENT] = { "parent", 'p', VALUE_TEXT, "PARENT" },
