@@ -235,11 +235,19 @@ int client_try(sd_bus *bus, sd_bus_message *m, int r, sd_bus_error *error, sd_bu
         return r;
 }
 
+/* Whether that is why there is no answer: the name has no owner, and nothing that could be started. */
+static bool daemon_is_missing(const sd_bus_error *error) {
+        const char *name = strempty(error->name);
+
+        return streq(name, SD_BUS_ERROR_SERVICE_UNKNOWN) || streq(name, SD_BUS_ERROR_NAME_HAS_NO_OWNER) ||
+                        startswith(name, "org.freedesktop.DBus.Error.Spawn.") ||
+                        startswith(name, "org.freedesktop.systemd1.");
+}
+
 int client_complain(int r, const sd_bus_error *error, const char *subject) {
         _cleanup_(freep) char *text =
                         wording_translate(isempty(error->message) ? strerror(-r) : error->message);
-        bool absent = sd_bus_error_has_name(error, SD_BUS_ERROR_SERVICE_UNKNOWN) ||
-                        sd_bus_error_has_name(error, SD_BUS_ERROR_NAME_HAS_NO_OWNER);
+        bool absent = daemon_is_missing(error);
 
         return complain(r, "%s%s%s%s%s", absent ? "mdevd is not running and cannot be started: " : "",
                         strempty(subject), subject ? ": " : "", text ?: "Not enough memory",
