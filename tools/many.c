@@ -124,6 +124,8 @@ static int send_one(Many *m, One *one) {
                 r = client_append_bool(call, "any", true);
         if (r >= 0 && arguments_have(m->arguments, OPTION_FORCE))
                 r = client_append_bool(call, "force", true);
+        if (r >= 0 && !start && arguments_have(m->arguments, OPTION_WAIT_FOR_RELEASE))
+                r = client_append_bool(call, "wait-for-release", true);
         if (r >= 0)
                 r = sd_bus_message_close_container(call);
         return r < 0 ? r : sd_bus_call_async(m->bus, NULL, call, on_answer, one, UINT64_MAX);

@@ -20,6 +20,7 @@ BUS_CONFIG = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Config
   <type>system</type>
   <listen>unix:path={path}</listen>
   <auth>EXTERNAL</auth>
+  <limit name="max_replies_per_connection">50000</limit>
   <policy context="default">
     <allow own="*"/>
     <allow send_destination="*"/>

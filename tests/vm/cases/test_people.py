@@ -231,8 +231,12 @@ def test_all_at_once(mdevd, parents):
         assert done.returncode == 1
         assert done.stderr.startswith(f"Error: {first}: ") and "in use by process" in done.stderr
         assert sysfs.devices() == {first}
-    assert run("stop", "-p", uuids[first].name) == f"{first} stopped\n"
-    assert sysfs.devices() == set()
+    with held(first) as holder:
+        stop = Reader("stop", "--all", "--wait-for-release")
+        wait_until(lambda: not sysfs.devices())
+        assert stop.process.poll() is None
+        holder.stdin.close()
+        assert stop.end() == (0, f"{first} stopped\n", "")
 
 
 def test_verify(mdevd, parents):
