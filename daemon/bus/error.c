@@ -97,6 +97,12 @@ static const Wording wordings[_FAILURE_MAX] = {
                         "This is not a valid definition[ ({subject})]: {detail}." },
         [FAILURE_STORE] = { MDEVD_ERROR_STORE,
                         "{subject} could not be read or written[, for device {uuid}]: {errno}. Nothing has changed." },
+        [FAILURE_CALL_OUT] = { MDEVD_ERROR_CALL_OUT,
+                        "Call-out script {subject} refused device {uuid}[ on parent {parent}][, type {type}]. The "
+                        "option \"force\" goes on in spite of that. The script: {detail}" },
+        [FAILURE_SCRIPT] = { MDEVD_ERROR_CALL_OUT,
+                        "Call-out script {subject} failed for device {uuid}[ on parent {parent}][, type {type}]. "
+                        "The script: {detail}" },
         [FAILURE_WORKER] = { SD_BUS_ERROR_FAILED,
                         "The worker process for device {uuid} failed[: {detail}][ ({errno})]. What is shown of the device "
                         "is what is there now." },

@@ -48,6 +48,8 @@ typedef enum FailureKind {
         FAILURE_INVALID_DEFINITION, /* @subject: path; @detail: position and reason */
         FAILURE_STORE,              /* @subject: path */
         FAILURE_EXISTS_ON_DISK,     /* @subject: path */
+        FAILURE_CALL_OUT,           /* a script refused: @subject: its path; @detail: how it ended */
+        FAILURE_SCRIPT,             /* the same of one whose answer was needed, so that nothing can go on */
         FAILURE_WORKER,             /* the worker could not be started, or died: @detail */
         FAILURE_PENDING,            /* the deadline passed; the operation goes on */
         FAILURE_CANCELLED,          /* the daemon is stopping; the work goes on */

@@ -8,10 +8,6 @@ feed it with altered texts.
 
 import re
 
-# Names of errors that call-out scripts will need. They are documented, and nothing raises them yet: the daemon runs no
-# such scripts. Whoever raises one takes it from here.
-RESERVED_FOR_CALL_OUTS = {"org.mdevd1.Error.CallOut"}
-
 # Each documented limit, and where the sources have it: a file, and a pattern with the number.
 LIMITS = {
     "UUIDs known": ("host/config.h", r"\.devices_max = (\w+)"),
@@ -205,15 +201,14 @@ def used_actions(sources, names):
 # Errors
 
 
-def error_differences(interfaces, in_header, raised, reserved=frozenset(RESERVED_FOR_CALL_OUTS)):
+def error_differences(interfaces, in_header, raised):
     """@interfaces: as documented, in a list, the first of which explains all errors."""
     explained = {e.get("name") for e in interfaces[0].documented("error")}
     of_methods = {e.get("name") for i in interfaces for m in i.methods.values() for e in m.documented("error")}
     found = [f"error {e} is in the header, but not documented" for e in sorted(in_header - explained)]
     found += [f"error {e} is raised, but not documented" for e in sorted(raised - explained)]
-    found += [f"error {e} is documented, but never raised" for e in sorted(explained - raised - reserved)]
-    found += [f"error {e} is raised, and must not be listed as reserved" for e in sorted(raised & reserved)]
-    found += [f"error {e} is documented, but no method has it" for e in sorted(explained - of_methods - reserved)]
+    found += [f"error {e} is documented, but never raised" for e in sorted(explained - raised)]
+    found += [f"error {e} is documented, but no method has it" for e in sorted(explained - of_methods)]
     found += [f"error {e} is one of a method, but not explained" for e in sorted(of_methods - explained)]
     found += [f"error {e} is explained without a word" for e in sorted(explained) if is_empty_error(interfaces[0], e)]
     return found
