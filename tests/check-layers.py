@@ -33,7 +33,10 @@ HOST_SIBLINGS = {
     # which scripts there are, what they are told and what they answer
     "host/callout.c": {"host/codec.h", "host/script.h"},
     # the one place where the effects meet
-    "host/effect.c": {"host/codec.h", "host/driver.h", "host/holder.h", "host/kmsg.h", "host/store.h", "host/sysfs.h"},
+    "host/effect-private.h": {"host/callout.h", "host/effect.h", "host/store.h"},
+    "host/effect.c": {"host/codec.h", "host/driver.h", "host/effect-private.h", "host/kmsg.h", "host/sysfs.h"},
+    "host/effect-definition.c": {"host/codec.h", "host/effect-private.h", "host/sysfs.h"},
+    "host/effect-device.c": {"host/driver.h", "host/effect-private.h", "host/holder.h", "host/kmsg.h", "host/sysfs.h"},
 }
 
 # What enters a driver, waits for the disk or reads what it should not: for workers, never for the main loop.

@@ -292,6 +292,24 @@ def test_messages(header, catalog):
 SETTINGS = contract.limit_settings(SOURCES["host/config.c"])
 
 
+CONFIG_C = '{ "Limits", "NMax", offsetof(Config, n_max), 1, 2 },'
+CONFIG_H = "(Config){ .n_max = 7, }"
+CONFIG_PAGE = '.SH "[LIMITS] SECTION"\n.TP\n.I NMax=\nHow many.\nDefault: 7.\n.SH EXAMPLE\n'
+
+SETTING_MUTATIONS = {
+    "another default": (CONFIG_H.replace("7", "8"), CONFIG_PAGE),
+    "another name": (CONFIG_H, CONFIG_PAGE.replace("NMax", "MMax")),
+    "another section": (CONFIG_H, CONFIG_PAGE.replace("LIMITS", "OTHERS")),
+    "no default": (CONFIG_H, CONFIG_PAGE.replace("Default: 7.\n", "")),
+}
+
+
+@pytest.mark.parametrize("header, page", SETTING_MUTATIONS.values(), ids=SETTING_MUTATIONS)
+def test_settings(header, page):
+    assert contract.setting_differences(contract.settings(CONFIG_C, CONFIG_H), CONFIG_PAGE) == []
+    assert contract.setting_differences(contract.settings(CONFIG_C, header), page)
+
+
 def with_bound(line):
     header = replaced(SOURCES["model/name.h"], ("#define ATTRIBUTES_MAX 1024U", line))
     return {**SOURCES, "model/name.h": header}

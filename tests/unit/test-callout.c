@@ -161,7 +161,7 @@ static void test_call(void **state) {
                         "cat >input\n"
                         "env | grep -v '^_=\\|^PWD=\\|^OLDPWD=' | sort >env\n"
                         "ls /proc/self/fd >fds\n"
-                        "sed -n 's/^Sig[BI].*\\(.......\\)$/\\1/p' /proc/$$/status >signals\n" /* 1 to 28: C
+                        "sed -n 's/^Sig[BI].*\\(.......\\)$/\\1/p' /proc/self/status >signals\n" /* 1 to 28: C
                                                                                                   keeps some
                                                                                                   for itself
                                                                                                 */
