@@ -40,7 +40,7 @@ typedef struct Capability {
         uint32_t events;  /* of 1 << ScriptEvent */
 } Capability;
 
-#define CAPABILITIES_MAX 256U /* types; a host has some ten, and beyond this they are found out anew */
+#define CAPABILITIES_MAX 64U /* types; a host has some ten, and beyond this they are found out anew */
 
 typedef struct Capabilities {
         uint64_t fingerprint; /* of the scripts when they were asked; any change of theirs gives another */

@@ -692,3 +692,67 @@ def test_live_needs_a_device(mdevd, parents):
     assert live(mdevd, uuid, [], direct=True, parent=parents[0]).failure().name == error("NotActive")
     assert live(mdevd, uuid, [], direct=True, defined=True).failure().name == error("NotFound")
     live(mdevd, uuid, [], direct=True).result()
+
+
+# The other one
+
+RECORD = """#!/bin/sh
+[ "$6" = capabilities ] && exit 2
+echo "$0 $*" >>/run/mdevd-test-scripts/record
+[ "$4" = get ] || cat >>/run/mdevd-test-scripts/record
+echo >>/run/mdevd-test-scripts/record
+case $4-$6 in
+%s) exit 3 ;;
+esac
+"""
+
+
+@pytest.mark.parametrize("refused", ["nothing", "pre-start", "pre-stop", "pre-undefine", "post-*"])
+def test_as_mdevctl_calls_them(mdevd, parent, scripts, refused):
+    """The same words and the same input, in the same order."""
+    uuid = new_uuid()
+    for kind in ("callouts", "notifiers"):
+        path = DIRECTORIES[1] / kind / "record"
+        path.write_text(RECORD % refused)
+        path.chmod(0o755)
+
+    def record():
+        path = WORK / "record"
+        text = path.read_text()
+        path.unlink()
+        return text
+
+    def mdevctl(*words):
+        return subprocess.run(["mdevctl", *words], capture_output=True, timeout=60).returncode == 0
+
+    def outcome(call):
+        try:
+            call.result()
+        except bus.BusError as failure:
+            assert failure.name in (error("CallOut"), error("NotFound"), error("NotActive"))
+            return False
+        return True
+
+    theirs = [
+        mdevctl("define", "-u", uuid, "-p", parent.name, "-t", SMALL, "-a"),
+        mdevctl("modify", "-u", uuid, "--addattr", "log", "--value", "ä"),
+        mdevctl("start", "-u", uuid),
+        mdevctl("stop", "-u", uuid),
+        mdevctl("undefine", "-u", uuid) and not file_of(parent, uuid).exists(),
+    ]
+    if refused == "pre-stop":
+        sysfs.remove(uuid)
+    their_record = record()
+    file_of(parent, uuid).unlink(missing_ok=True)
+    mdevd.rescan()
+
+    ours = [
+        outcome(mdevd.begin_define(parent, SMALL, uuid, autostart=True)),
+        outcome(mdevd.begin_modify(uuid, add_attribute=("(uss)", (0, "log", "ä")))),
+        outcome(mdevd.begin_start(uuid)),
+        outcome(mdevd.begin_stop(uuid)),
+        outcome(mdevd.begin_undefine(uuid)),
+    ]
+
+    assert record() == their_record
+    assert ours == theirs
