@@ -33,5 +33,9 @@
 /* Changes of the definition files are not seen. No fields. */
 #define MDEVD_MESSAGE_NO_WATCH "0b7d52e9f61c4c08a4b9d3e8157fa6c4"
 
-/* An operation takes long: the driver, or the disk, has not returned. Fields: MDEVD_UUID. */
+/* A call-out script or notifier printed something on its standard error, or failed. Fields: MDEVD_UUID,
+ * MDEVD_SCRIPT. */
+#define MDEVD_MESSAGE_SCRIPT "4e6b0a97c3d24f18a5d1e8f06b2c79d3"
+
+/* An operation takes long: the driver, a script or the disk has not returned. Fields: MDEVD_UUID. */
 #define MDEVD_MESSAGE_SLOW "d6a4c9e83b0f4175a2e5b8d1f7c36049"

@@ -65,6 +65,10 @@ struct Manager {
 
         /* autostart.c */
         Autostarts *autostarts;
+
+        /* callouts.c */
+        Capabilities capabilities; /* what workers found out about scripts */
+        unsigned script_timeout_sec;
 };
 
 /* The commit point: logs and tells what has changed, then forgets it. Every entry from the event loop ends

@@ -11,6 +11,7 @@
 
 #include "api/mdevd-messages.h"
 #include "base/log.h"
+#include "core/callouts.h"
 #include "core/manager-private.h"
 #include "host/record.h"
 #include "model/name.h"
@@ -37,6 +38,7 @@ int manager_new(Manager **ret, sd_event *event, const ManagerOptions *options) {
                 .program = WORKER_PROGRAM_INIT,
                 .is_host = !options->root,
                 .limits = options->limits,
+                .script_timeout_sec = options->script_timeout_sec,
         };
 
         m->root_fd = open(options->root ?: "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -84,6 +86,7 @@ Manager *manager_free(Manager *m) {
         invalid_stop(m);
         capacity_stop(m);
         autostart_stop(m);
+        callouts_forget(m);
         (void) registry_free(m->registry);
         worker_program_done(&m->program);
         (void) safe_close(m->record_fd);
