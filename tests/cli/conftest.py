@@ -146,6 +146,7 @@ class Daemon:
     def __init__(self, tree, bus, directory):
         self.environment = {"DBUS_SYSTEM_BUS_ADDRESS": bus.address}
         notify = directory / "notify"
+        notify.unlink(missing_ok=True)
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready, open(directory / "mdevd.log", "wb") as log:
             ready.bind(str(notify))
             ready.settimeout(30)
