@@ -20,7 +20,7 @@ void devices_done(Devices *devices) {
 
 /* Reading a row */
 
-static int read_attributes(sd_bus_message *m, Configuration *c) {
+int devices_read_attributes(sd_bus_message *m, Configuration *c) {
         const char *name, *value;
         int r;
 
@@ -46,7 +46,7 @@ static int read_device(sd_bus_message *m, Device *d) {
         d->defined = defined;
         d->configuration.autostart = autostart;
 
-        r = read_attributes(m, &d->configuration);
+        r = devices_read_attributes(m, &d->configuration);
         return r < 0 ? r : sd_bus_message_exit_container(m);
 }
 
@@ -99,6 +99,15 @@ static int append_filter(sd_bus_message *m, const Filter *filter) {
         return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
+int devices_keep(Devices *devices, sd_bus_message *answer) {
+        if (grow((void **) &devices->answers, &devices->n_answers_allocated, devices->n_answers + 1,
+                            sizeof *devices->answers) < 0)
+                return -ENOMEM;
+
+        devices->answers[devices->n_answers++] = answer;
+        return 0;
+}
+
 /* Adds what the daemon answers to those there are. */
 static int ask(sd_bus *bus, const Filter *filter, Devices *devices) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL, *answer = NULL;
@@ -111,10 +120,8 @@ static int ask(sd_bus *bus, const Filter *filter, Devices *devices) {
         if (r < 0)
                 return r;
 
-        if (grow((void **) &devices->answers, &devices->n_answers_allocated, devices->n_answers + 1,
-                            sizeof *devices->answers) < 0)
+        if (devices_keep(devices, answer) < 0)
                 return complain(-ENOMEM, "Not enough memory");
-        devices->answers[devices->n_answers++] = answer;
         r = read_devices(TAKE_PTR(answer), devices);
         return r < 0 ? client_bad_answer(r) : 0;
 }
