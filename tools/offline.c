@@ -62,6 +62,10 @@ static const char *reason_for(int error) {
                 return "a symbolic link";
         case EFBIG:
                 return "too large";
+        case EEXIST:
+                return "the same device is defined in another file beside it, under the UUID's usual form";
+        case ENOTDIR:
+                return "not in the directory of a parent";
         default:
                 return strerror(-error);
         }
