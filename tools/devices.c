@@ -96,23 +96,54 @@ static int append_filter(sd_bus_message *m, const Filter *filter) {
         return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
-/* Adds what the daemon answers to those there are. */
-static int ask(sd_bus *bus, const Filter *filter, Devices *devices) {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL, *answer = NULL;
+static int ask_once(sd_bus *bus, const Filter *filter, sd_bus_error *error, sd_bus_message **ret) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
         int r;
 
         r = client_new_question(bus, "ListDevices", &m);
         if (r >= 0)
                 r = append_filter(m, filter);
-        r = client_call(bus, m, r, &answer);
+        return client_try(bus, m, r, error, ret);
+}
+
+static int ask_each_parent(sd_bus *bus, const Filter *filter, Devices *devices);
+
+/* Adds what the daemon answers to those there are. What is too much for one answer comes in several. */
+static int ask(sd_bus *bus, const Filter *filter, Devices *devices) {
+        _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *answer = NULL;
+        int r;
+
+        r = ask_once(bus, filter, &error, &answer);
+        if (r < 0 && !filter->parent && sd_bus_error_has_name(&error, MDEVD_ERROR_LIMITS_EXCEEDED))
+                return ask_each_parent(bus, filter, devices);
         if (r < 0)
-                return r;
+                return client_complain(r, &error, NULL);
 
         if (grow((void **) &devices->answers, &devices->n_answers_allocated, devices->n_answers + 1,
                             sizeof *devices->answers) < 0)
                 return complain(-ENOMEM, "Not enough memory");
         devices->answers[devices->n_answers++] = answer;
         r = read_devices(TAKE_PTR(answer), devices);
+        return r < 0 ? client_bad_answer(r) : 0;
+}
+
+static int ask_each_parent(sd_bus *bus, const Filter *filter, Devices *devices) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL, *parents = NULL;
+        Filter one = *filter;
+        int r;
+
+        r = client_new_question(bus, "ListParents", &m);
+        r = client_call(bus, m, r, &parents);
+        if (r < 0)
+                return r;
+
+        r = sd_bus_message_enter_container(parents, 'a', "(ssbs)");
+        while (r >= 0 && (r = sd_bus_message_read(parents, "(ssbs)", &one.parent, NULL, NULL, NULL)) > 0) {
+                r = ask(bus, &one, devices);
+                if (r < 0)
+                        return r;
+        }
         return r < 0 ? client_bad_answer(r) : 0;
 }
 
