@@ -17,7 +17,7 @@ void devices_done(Devices *devices) {
 
 /* Reading a row */
 
-static int read_attributes(sd_bus_message *m, Configuration *c) {
+int devices_read_attributes(sd_bus_message *m, Configuration *c) {
         const char *name, *value;
         int r;
 
@@ -43,7 +43,7 @@ static int read_device(sd_bus_message *m, Device *d) {
         d->defined = defined;
         d->configuration.autostart = autostart;
 
-        r = read_attributes(m, &d->configuration);
+        r = devices_read_attributes(m, &d->configuration);
         return r < 0 ? r : sd_bus_message_exit_container(m);
 }
 
@@ -96,6 +96,15 @@ static int append_filter(sd_bus_message *m, const Filter *filter) {
         return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
+int devices_keep(Devices *devices, sd_bus_message *answer) {
+        if (grow((void **) &devices->answers, &devices->n_answers_allocated, devices->n_answers + 1,
+                            sizeof *devices->answers) < 0)
+                return -ENOMEM;
+
+        devices->answers[devices->n_answers++] = answer;
+        return 0;
+}
+
 static int ask_once(sd_bus *bus, const Filter *filter, sd_bus_error *error, sd_bus_message **ret) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
         int r;
@@ -106,27 +115,7 @@ static int ask_once(sd_bus *bus, const Filter *filter, sd_bus_error *error, sd_b
         return client_try(bus, m, r, error, ret);
 }
 
-static int ask_each_parent(sd_bus *bus, const Filter *filter, Devices *devices);
-
-/* Adds what the daemon answers to those there are. What is too much for one answer comes in several. */
-static int ask(sd_bus *bus, const Filter *filter, Devices *devices) {
-        _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *answer = NULL;
-        int r;
-
-        r = ask_once(bus, filter, &error, &answer);
-        if (r < 0 && !filter->parent && sd_bus_error_has_name(&error, MDEVD_ERROR_LIMITS_EXCEEDED))
-                return ask_each_parent(bus, filter, devices);
-        if (r < 0)
-                return client_complain(r, &error, NULL);
-
-        if (grow((void **) &devices->answers, &devices->n_answers_allocated, devices->n_answers + 1,
-                            sizeof *devices->answers) < 0)
-                return complain(-ENOMEM, "Not enough memory");
-        devices->answers[devices->n_answers++] = answer;
-        r = read_devices(TAKE_PTR(answer), devices);
-        return r < 0 ? client_bad_answer(r) : 0;
-}
+static int ask(sd_bus *bus, const Filter *filter, Devices *devices);
 
 static int ask_each_parent(sd_bus *bus, const Filter *filter, Devices *devices) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL, *parents = NULL;
@@ -144,6 +133,24 @@ static int ask_each_parent(sd_bus *bus, const Filter *filter, Devices *devices) 
                 if (r < 0)
                         return r;
         }
+        return r < 0 ? client_bad_answer(r) : 0;
+}
+
+/* Adds what the daemon answers to those there are. What is too much for one answer comes in several. */
+static int ask(sd_bus *bus, const Filter *filter, Devices *devices) {
+        _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *answer = NULL;
+        int r;
+
+        r = ask_once(bus, filter, &error, &answer);
+        if (r < 0 && !filter->parent && sd_bus_error_has_name(&error, MDEVD_ERROR_LIMITS_EXCEEDED))
+                return ask_each_parent(bus, filter, devices);
+        if (r < 0)
+                return client_complain(r, &error, NULL);
+
+        if (devices_keep(devices, answer) < 0)
+                return complain(-ENOMEM, "Not enough memory");
+        r = read_devices(TAKE_PTR(answer), devices);
         return r < 0 ? client_bad_answer(r) : 0;
 }
 

@@ -41,3 +41,9 @@ int devices_read(sd_bus *bus, DevicesWhich which, const char *uuid, const char *
 static inline const char *device_defined_type(const Device *d) {
         return d->defined_type ?: d->configuration.type;
 }
+
+/* Keeps an answer from which strings are borrowed. Return: 0; -ENOMEM, then it is not kept. */
+int devices_keep(Devices *devices, sd_bus_message *answer);
+
+/* Reads an array "a(ss)" to the end of those that @c has. */
+int devices_read_attributes(sd_bus_message *m, Configuration *c);
