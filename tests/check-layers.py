@@ -19,7 +19,9 @@ LAYERS = {
     "bus": {"base", "model", "bus", "core/manager.h", "api"},
     "main": {"base", "core/manager.h", "bus/bus.h", "host/config.h"},
     "worker-main": {"base", "host/effect.h"},
-    "tools": {"tools", "api", "base/util.h"},
+    # A client, which knows the API; but for what it does without a daemon, on files, it has no second understanding of
+    # them, and the same words for what goes wrong.
+    "tools": {"tools", "api", "base/util.h", "base/file.h", "model/uuid.h", "model/name.h"},
     "api": set(),
 }
 
@@ -34,16 +36,23 @@ HOST_SIBLINGS = {
     "host/effect.c": {"host/codec.h", "host/driver.h", "host/holder.h", "host/kmsg.h", "host/store.h", "host/sysfs.h"},
 }
 
+# tools: the files that work without a daemon, and what of it they use in its place.
+TOOLS_OFFLINE = {
+    "tools/offline.c": {"host/codec.h", "host/driver.h", "host/store.h", "host/sysfs.h"},
+    "tools/offline-change.c": {"bus/error.h", "host/codec.h", "host/store.h", "model/modification.h"},
+    "tools/usage.c": {"host/holder.h", "host/sysfs.h"},
+}
+
 # What enters a driver, waits for the disk or reads what it should not: for workers, never for the main loop.
 WORKERS_ONLY = {"host/driver.h", "host/effect.h", "host/holder.h", "host/kmsg.h", "host/store.h"}
 
 # Libraries, and which files may know them.
 LIBRARIES = {
-    r"systemd/sd-journal\.h": r"base/log\.c",
+    r"systemd/sd-journal\.h": r"base/log\.c|tools/journal\.c",
     r"uuid/.*": r"model/uuid\.c|tools/.*",
     r"json-c/.*": r"host/codec\.c|tools/.*",
     r"libudev\.h": r"host/monitor\.c",
-    r"systemd/sd-event\.h": r"core/.*|bus/auth\.c|main\.c",
+    r"systemd/sd-event\.h": r"core/.*|bus/auth\.c|main\.c|tools/(picture|many)\.c",
     r"systemd/sd-daemon\.h": r"core/manager\.c|main\.c",
     r"systemd/sd-bus\.h": r"bus/.*|tools/.*",
 }
@@ -84,6 +93,8 @@ def may_include(name, header):
     if layer == "tools" and "/" not in header:
         return True
     if name == f"{header.removesuffix('.h')}.c":
+        return True
+    if header in TOOLS_OFFLINE.get(name, ()):
         return True
     if layer == "host" and header.startswith("host/"):
         return header in HOST_SIBLINGS.get(name, ())
