@@ -32,8 +32,13 @@ HOST_SIBLINGS = {
     # what passes between the two is what they are about
     "host/worker.h": {"host/wire.h"},
     "host/effect.h": {"host/wire.h"},
+    # which scripts there are, what they are told and what they answer
+    "host/callout.c": {"host/codec.h", "host/script.h"},
     # the one place where the effects meet
-    "host/effect.c": {"host/codec.h", "host/driver.h", "host/holder.h", "host/kmsg.h", "host/store.h", "host/sysfs.h"},
+    "host/effect-private.h": {"host/callout.h", "host/effect.h", "host/store.h"},
+    "host/effect.c": {"host/codec.h", "host/driver.h", "host/effect-private.h", "host/kmsg.h", "host/sysfs.h"},
+    "host/effect-definition.c": {"host/codec.h", "host/effect-private.h", "host/sysfs.h"},
+    "host/effect-device.c": {"host/driver.h", "host/effect-private.h", "host/holder.h", "host/kmsg.h", "host/sysfs.h"},
 }
 
 # tools: the files that work without a daemon, and what of it they use in its place.
@@ -44,7 +49,9 @@ TOOLS_OFFLINE = {
 }
 
 # What enters a driver, waits for the disk or reads what it should not: for workers, never for the main loop.
-WORKERS_ONLY = {"host/driver.h", "host/effect.h", "host/holder.h", "host/kmsg.h", "host/store.h"}
+WORKERS_ONLY = {
+    "host/callout.h", "host/driver.h", "host/effect.h", "host/holder.h", "host/kmsg.h", "host/script.h", "host/store.h",
+}
 
 # Libraries, and which files may know them.
 LIBRARIES = {
@@ -61,10 +68,10 @@ LIBRARIES = {
 FORBIDDEN = [
     (r"model/", r"\b(open|openat|read|write|fork|time|clock_gettime|getenv|poll|socket)\s*\(|\bsd_\w+",
      "model is pure: no I/O, no clock, no sd-*"),
-    (r"(?!host/worker\.c)", r"\b(fork|vfork|posix_spawnp?|system|popen|execv\w*|execl\w*)\s*\(",
-     "only host/worker.c starts processes"),
+    (r"(?!host/(worker|script)\.c)", r"\b(fork|vfork|posix_spawnp?|system|popen|execv\w*|execl\w*)\s*\(",
+     "only host/worker.c starts workers, and only host/script.c scripts"),
     (r"", r"\bpthread_\w+", "there are no threads"),
-    (r"(?!tools/)", r"\b(kill|pidfd_send_signal|sigqueue)\s*\(", "nobody signals a worker"),
+    (r"(?!tools/|host/script\.c)", r"\b(kill|pidfd_send_signal|sigqueue)\s*\(", "nobody signals a worker"),
 ]
 
 # A file that is longer wants to be two.
