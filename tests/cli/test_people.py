@@ -15,6 +15,7 @@ import struct
 import subprocess
 import termios
 import threading
+import time
 
 import pytest
 from jeepney import HeaderFields, MessageType, new_method_return
@@ -355,7 +356,35 @@ class TestMonitor:
         card.daemon.process.wait()
         card.daemon = None
 
-    def test_nobody_reads(self, card):
+    def test_the_reader_goes(self, card):
+        """As behind "| head -1": at once, and not with the next change."""
+        monitor = Reader(card.start(), "monitor")
+        monitor.line()
+        monitor.process.stdout.close()
+        assert monitor.process.wait(PATIENCE) == 0
+        assert monitor.process.stderr.read() == b""
+        monitor.process.stderr.close()
+
+    def test_to_a_file(self, card, tmp_path):
+        cli = card.start()
+        with open(tmp_path / "file", "wb") as file:
+            monitor = subprocess.Popen([cli.directory / "mdevdctl", "monitor"], env=cli.environment, stdout=file)
+
+        def written(lines):
+            deadline = time.monotonic() + PATIENCE
+            while (text := (tmp_path / "file").read_text()).count("\n") < lines:
+                assert time.monotonic() < deadline, text
+                time.sleep(0.01)
+            return text
+
+        written(1)
+        card.daemon.stop()
+        card.daemon = None
+        assert re.fullmatch(r"\S+ daemon is running\n\S+ daemon is gone\n", written(2))
+        monitor.terminate()
+        monitor.wait(PATIENCE)
+
+    def test_nobody_takes_it(self, card):
         cli = card.start()
         with open("/dev/full", "wb") as full:
             done = cli("monitor", stdout=full)
