@@ -299,8 +299,13 @@ def reading(cli, *words):
 
 
 class TestMonitor:
+    @pytest.fixture(autouse=True)
+    def settled(self, card):
+        """The types are read after the daemon is ready; what follows is what the case does."""
+        card.start().ok("types")
+
     def test_json(self, card):
-        cli = card.start()
+        cli = card.cli
         with reading(cli, "monitor", "--json") as monitor:
             picture = monitor.json()
             assert picture["event"] == "picture" and len(picture["devices"]) == 3
@@ -319,7 +324,7 @@ class TestMonitor:
             assert monitor.until(event="removed")["uuid"] == U[5]
 
     def test_capacity(self, card):
-        cli = card.start()
+        cli = card.cli
         with reading(cli, "monitor") as monitor:
             assert monitor.line().endswith(" daemon is running\n")
             (card.tree.sys / "devices/p/mdev_supported_types/t/available_instances").write_text("7\n")
@@ -327,7 +332,7 @@ class TestMonitor:
             assert monitor.line().endswith(" parent p t: 7 left, were 3\n")
 
     def test_a_life(self, card):
-        cli = card.start()
+        cli = card.cli
         with reading(cli, "monitor") as monitor:
             monitor.line()
             card.tree.add_device("p", "t", U[3])
@@ -335,7 +340,7 @@ class TestMonitor:
             assert re.fullmatch(rf"\d\d:\d\d:\d\d device {U[3]} defined → active, parent p, type t\n", monitor.line())
 
     def test_the_daemon_comes_and_goes(self, card):
-        cli = card.start()
+        cli = card.cli
         with reading(cli, "monitor", "--json") as monitor:
             assert monitor.json()["event"] == "picture"
             card.daemon.stop()
@@ -346,7 +351,7 @@ class TestMonitor:
             assert len(monitor.json()["devices"]) == 4
 
     def test_the_bus_goes(self, card):
-        cli = card.start()
+        cli = card.cli
         monitor = Reader(cli, "monitor")
         monitor.line()
         card.bus.process.kill()
@@ -358,7 +363,7 @@ class TestMonitor:
 
     def test_the_reader_goes(self, card):
         """As behind "| head -1": at once, and not with the next change."""
-        monitor = Reader(card.start(), "monitor")
+        monitor = Reader(card.cli, "monitor")
         monitor.line()
         monitor.process.stdout.close()
         assert monitor.process.wait(PATIENCE) == 0
@@ -366,7 +371,7 @@ class TestMonitor:
         monitor.process.stderr.close()
 
     def test_to_a_file(self, card, tmp_path):
-        cli = card.start()
+        cli = card.cli
         with open(tmp_path / "file", "wb") as file:
             monitor = subprocess.Popen([cli.directory / "mdevdctl", "monitor"], env=cli.environment, stdout=file)
 
@@ -385,7 +390,7 @@ class TestMonitor:
         monitor.wait(PATIENCE)
 
     def test_nobody_takes_it(self, card):
-        cli = card.start()
+        cli = card.cli
         with open("/dev/full", "wb") as full:
             done = cli("monitor", stdout=full)
         assert done.returncode == 1 and b"The result could not be written: " in done.stderr
