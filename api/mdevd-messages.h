@@ -23,5 +23,9 @@
 /* Events were lost, everything is looked at anew. No fields. */
 #define MDEVD_MESSAGE_OVERFLOW "71b8e3f5a2c64d09b6f0d7c4e8a1935d"
 
-/* An operation takes long: the driver, or the disk, has not returned. Fields: MDEVD_UUID. */
+/* A call-out script or notifier printed something on its standard error, or failed. Fields: MDEVD_UUID,
+ * MDEVD_SCRIPT. */
+#define MDEVD_MESSAGE_SCRIPT "4e6b0a97c3d24f18a5d1e8f06b2c79d3"
+
+/* An operation takes long: the driver, a script or the disk has not returned. Fields: MDEVD_UUID. */
 #define MDEVD_MESSAGE_SLOW "d6a4c9e83b0f4175a2e5b8d1f7c36049"

@@ -137,6 +137,7 @@ static int load_config(Daemon *d, BusLimits *ret) {
                 .running_max = config.operations_max,
                 .queued_max = config.operations_queued_max,
         };
+        d->options.script_timeout_sec = config.script_timeout_sec;
         *ret = (BusLimits){
                 .calls_per_client_max = config.calls_per_client_max,
                 .authorizations_max = config.authorizations_max,

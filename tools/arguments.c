@@ -12,12 +12,22 @@
 #include <stdio.h>
 
 #include "tools/arguments.h"
+#include "tools/quantity.h"
 #include "tools/text.h"
 #include "tools/verbs.h"
 
 const Option options[_OPTION_MAX] = {
         [OPTION_HELP] = { "help", 'h' },
         [OPTION_VERSION] = { "version", 'V' },
+        [OPTION_HOST] = { "host", 'H', VALUE_TEXT, "[USER@]HOST" },
+        [OPTION_MACHINE] = { "machine", 'M', VALUE_TEXT, "CONTAINER" },
+        [OPTION_ROOT] = { "root", 0, VALUE_PATH, "DIR" },
+        [OPTION_JSON] = { "json", 0 },
+        [OPTION_ALL] = { "all", 0 },
+        [OPTION_STATE] = { "state", 0, VALUE_STATE, "STATE" },
+        [OPTION_AVAILABLE] = { "available", 0, VALUE_NUMBER, "N" },
+        [OPTION_TIMEOUT] = { "timeout", 0, VALUE_SECONDS, "SECONDS" },
+        [OPTION_UUIDS] = { NULL, 0, VALUE_UUID, "UUID", .many = true },
         [OPTION_UUID] = { "uuid", 'u', VALUE_UUID, "UUID" },
         [OPTION_AUTO] = { "auto", 'a' },
         [OPTION_PARENT] = { "parent", 'p', VALUE_TEXT, "PARENT" },
@@ -40,11 +50,16 @@ const Option options[_OPTION_MAX] = {
 };
 
 static const Use common_uses[] = {
+        { OPTION_HOST, "ask mdevd on another host, over ssh",
+                        .conflicts = OPTION_BIT(OPTION_MACHINE) | OPTION_BIT(OPTION_ROOT) },
+        { OPTION_MACHINE, "ask mdevd in a container", .conflicts = OPTION_BIT(OPTION_ROOT) },
+        { OPTION_ROOT, "work on the files below a directory, without mdevd" },
         { OPTION_HELP, "show this" },
 };
 
 void arguments_done(Arguments *a) {
         free(a->fault);
+        free(a->words);
         *a = (Arguments){};
 }
 
@@ -125,13 +140,28 @@ static const Use *find_place(const Arguments *a) {
         const Use *use;
 
         for (size_t i = 0; (use = verb_use(a->verb, i)); i++)
-                if (!options[use->option].name && !arguments_have(a, use->option))
+                if (!options[use->option].name &&
+                                (options[use->option].many || !arguments_have(a, use->option)))
                         return use;
 
         return NULL;
 }
 
+static void take_many(Arguments *a, OptionId id, const char *value) {
+        if (grow((void **) &a->words, &a->n_words_allocated, a->n_words + 1, sizeof *a->words) < 0) {
+                (void) fault(a, "Not enough memory");
+                return;
+        }
+
+        a->words[a->n_words++] = value;
+        a->values[id] = a->words[0];
+}
+
 static void take(Arguments *a, OptionId id, const char *value) {
+        if (options[id].many) {
+                take_many(a, id, value);
+                return;
+        }
         if (arguments_have(a, id))
                 (void) fault(a,
                                 "The argument '%s' was provided more than once, but cannot be used multiple "
@@ -211,13 +241,27 @@ static int take_word(Arguments *a, const char *word) {
 
 /* What was read */
 
-static void check_value(Arguments *a, OptionId id) {
-        const char *value = arguments_get(a, id);
+static void check_value(Arguments *a, OptionId id, const char *value) {
+        uint64_t usec;
         uint32_t number;
 
         switch (options[id].kind) {
         case VALUE_NONE:
         case VALUE_PATH:
+                break;
+
+        case VALUE_SECONDS:
+                if (quantity_seconds(value, &usec) < 0)
+                        (void) fault(a, "Invalid value '%s' for '%s': seconds, such as 30 or 0.5, are wanted",
+                                        value, OPTION_TEXT(id));
+                break;
+
+        case VALUE_STATE:
+                if (!quantity_is_state(value))
+                        (void) fault(a,
+                                        "Invalid value '%s' for '%s': defined, creating, active, removing, "
+                                        "orphaned or absent is wanted",
+                                        value, OPTION_TEXT(id));
                 break;
 
         case VALUE_TEXT:
@@ -244,6 +288,16 @@ static void check_value(Arguments *a, OptionId id) {
                         (void) fault(a, "The subcommand '%s' wasn't recognized", value);
                 break;
         }
+}
+
+static void check_values(Arguments *a, OptionId id) {
+        if (!options[id].many) {
+                check_value(a, id, arguments_get(a, id));
+                return;
+        }
+
+        for (size_t i = 0; i < a->n_words; i++)
+                check_value(a, id, a->words[i]);
 }
 
 static uint64_t given_options(const Arguments *a) {
@@ -287,7 +341,7 @@ static int check(Arguments *a) {
         for (size_t i = 0; (use = verb_use(verb, i)); i++) {
                 if (!(given & OPTION_BIT(use->option)))
                         continue;
-                check_value(a, use->option);
+                check_values(a, use->option);
                 if (use->conflicts & given)
                         (void) fault(a, "The argument '%s' cannot be used with '%s'",
                                         OPTION_TEXT(use->option),

@@ -12,6 +12,15 @@
 typedef enum OptionId {
         OPTION_HELP,
         OPTION_VERSION,
+        OPTION_HOST,
+        OPTION_MACHINE,
+        OPTION_ROOT,
+        OPTION_JSON,
+        OPTION_ALL,
+        OPTION_STATE,
+        OPTION_AVAILABLE,
+        OPTION_TIMEOUT,
+        OPTION_UUIDS,
         OPTION_UUID,
         OPTION_AUTO,
         OPTION_PARENT,
@@ -40,6 +49,8 @@ _Static_assert(_OPTION_MAX <= 64, "a set of options is 64 bits");
 
 typedef enum ValueKind {
         VALUE_NONE, /* a flag */
+        VALUE_SECONDS,
+        VALUE_STATE, /* of a device, or "absent" */
         VALUE_TEXT,
         VALUE_PATH,
         VALUE_UUID,
@@ -52,6 +63,7 @@ typedef struct Option {
         char letter;      /* 0: none */
         ValueKind kind;
         const char *placeholder;
+        bool many; /* may be given again and again; then it is in @words, and the first in @values, too */
 } Option;
 
 extern const Option options[_OPTION_MAX];
@@ -76,17 +88,23 @@ typedef struct Verb {
         uint64_t required; /* all of these must be given */
         uint64_t any_of;   /* at least one of these must be, unless there are none */
         bool hidden;       /* not in the list of verbs */
+        bool slow;         /* takes as long as a driver may */
 
         /* Return: 0; a negative errno, then the reason was told. */
         int (*run)(const Arguments *a);
+
+        /* The same on the files below --root, without a daemon; NULL: cannot be done so. */
+        int (*run_offline)(const Arguments *a);
 } Verb;
 
 struct Arguments {
         const char *program;             /* by which name this was called */
         const Verb *verb;                /* whose options were read last */
         const char *values[_OPTION_MAX]; /* NULL: not given; "" for a flag that was; borrowed from argv */
-        OptionId answer;                 /* if parsing ended early: OPTION_HELP or OPTION_VERSION */
-        char *fault;                     /* what is wrong with the command line, a sentence */
+        const char **words;              /* values of the option that may be given many times; borrowed */
+        size_t n_words, n_words_allocated;
+        OptionId answer; /* if parsing ended early: OPTION_HELP or OPTION_VERSION */
+        char *fault;     /* what is wrong with the command line, a sentence */
 };
 
 void arguments_done(Arguments *a);
@@ -97,6 +115,15 @@ static inline bool arguments_have(const Arguments *a, OptionId id) {
 
 static inline const char *arguments_get(const Arguments *a, OptionId id) {
         return a->values[id];
+}
+
+/* How many UUIDs were given, as words or with --uuid, and one of them. */
+static inline size_t arguments_n_uuids(const Arguments *a) {
+        return a->n_words + arguments_have(a, OPTION_UUID);
+}
+
+static inline const char *arguments_nth_uuid(const Arguments *a, size_t i) {
+        return i < a->n_words ? a->words[i] : arguments_get(a, OPTION_UUID);
 }
 
 /**

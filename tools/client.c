@@ -15,9 +15,71 @@ static bool root_is_elsewhere(const char **ret) {
         return (*ret)[strspn(*ret, "/")] != '\0';
 }
 
+static const char *remote_host, *remote_machine;
+
+void client_go_to(const char *host, const char *machine) {
+        remote_host = host;
+        remote_machine = machine;
+}
+
+bool client_is_elsewhere(void) {
+        return remote_host || remote_machine;
+}
+
+/* ssh is started here, but whether it gets anywhere shows at the first call. */
+static int open_elsewhere(sd_bus **ret) {
+        _cleanup_(sd_bus_flush_close_unrefp) sd_bus *bus = NULL;
+        _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
+        int r;
+
+        if (remote_host)
+                r = sd_bus_open_system_remote(&bus, remote_host);
+        else
+                r = sd_bus_open_system_machine(&bus, remote_machine);
+        if (r >= 0)
+                r = sd_bus_call_method(bus, "org.freedesktop.DBus", "/org/freedesktop/DBus",
+                                "org.freedesktop.DBus.Peer", "Ping", &error, NULL, NULL);
+        if (r < 0 && remote_host)
+                return complain(r,
+                                "Cannot connect to the system bus of host %s: %s. It takes a login by ssh without "
+                                "questions, and systemd-stdio-bridge over there",
+                                remote_host, strerror(-r));
+        if (r < 0)
+                return complain(r,
+                                "Cannot connect to the system bus of container %s: %s. It takes root, and a container "
+                                "that \"machinectl list\" shows, with a system bus of its own",
+                                remote_machine, strerror(-r));
+
+        *ret = TAKE_PTR(bus);
+        return 0;
+}
+
+/* Whether the daemon answers; one that can be started is. */
+static bool daemon_is_there(sd_bus *bus) {
+        return sd_bus_call_method(bus, MDEVD_BUS_NAME, MDEVD_PATH, "org.freedesktop.DBus.Peer", "Ping", NULL,
+                               NULL, NULL) >= 0;
+}
+
+int client_open_reader(sd_bus **ret) {
+        _cleanup_(sd_bus_flush_close_unrefp) sd_bus *bus = NULL;
+        const char *root;
+
+        if (client_is_elsewhere() || (root_is_elsewhere(&root) && isempty(getenv("DBUS_SYSTEM_BUS_ADDRESS"))))
+                return client_open(ret);
+
+        if (sd_bus_open_system_with_description(&bus, "mdevdctl") >= 0 && daemon_is_there(bus))
+                *ret = TAKE_PTR(bus);
+        else if (isatty(STDERR_FILENO))
+                fputs("mdevd is not running; this is what sysfs and the definitions say.\n", stderr);
+        return 0;
+}
+
 int client_open(sd_bus **ret) {
         const char *root;
         int r;
+
+        if (client_is_elsewhere())
+                return open_elsewhere(ret);
 
         if (root_is_elsewhere(&root) && isempty(getenv("DBUS_SYSTEM_BUS_ADDRESS")))
                 return complain(-EHOSTUNREACH,
@@ -26,7 +88,11 @@ int client_open(sd_bus **ret) {
                                 root, root);
 
         r = sd_bus_open_system_with_description(ret, "mdevdctl");
-        return r < 0 ? complain(r, "Cannot connect to the system bus: %s", strerror(-r)) : 0;
+        return r < 0 ? complain(r,
+                                       "Cannot connect to the system bus: %s. It takes a running dbus.service; "
+                                       "then \"systemctl start mdevd\" starts mdevd",
+                                       strerror(-r))
+                     : 0;
 }
 
 int client_new_question(sd_bus *bus, const char *method, sd_bus_message **ret) {
@@ -169,14 +235,23 @@ int client_try(sd_bus *bus, sd_bus_message *m, int r, sd_bus_error *error, sd_bu
         return r;
 }
 
+/* Whether that is why there is no answer: the name has no owner, and nothing that could be started. */
+static bool daemon_is_missing(const sd_bus_error *error) {
+        const char *name = strempty(error->name);
+
+        return streq(name, SD_BUS_ERROR_SERVICE_UNKNOWN) || streq(name, SD_BUS_ERROR_NAME_HAS_NO_OWNER) ||
+                        startswith(name, "org.freedesktop.DBus.Error.Spawn.") ||
+                        startswith(name, "org.freedesktop.systemd1.");
+}
+
 int client_complain(int r, const sd_bus_error *error, const char *subject) {
         _cleanup_(freep) char *text =
                         wording_translate(isempty(error->message) ? strerror(-r) : error->message);
-        bool absent = sd_bus_error_has_name(error, SD_BUS_ERROR_SERVICE_UNKNOWN) ||
-                        sd_bus_error_has_name(error, SD_BUS_ERROR_NAME_HAS_NO_OWNER);
+        bool absent = daemon_is_missing(error);
 
-        return complain(r, "%s%s%s%s", absent ? "mdevd is not running and cannot be started: " : "",
-                        strempty(subject), subject ? ": " : "", text ?: "Not enough memory");
+        return complain(r, "%s%s%s%s%s", absent ? "mdevd is not running and cannot be started: " : "",
+                        strempty(subject), subject ? ": " : "", text ?: "Not enough memory",
+                        absent ? " (\"systemctl start mdevd\" starts it, or says why not)" : "");
 }
 
 int client_call(sd_bus *bus, sd_bus_message *m, int r, sd_bus_message **ret) {

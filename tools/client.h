@@ -7,8 +7,22 @@
 
 #include "base/util.h"
 
+/* Where the daemon is, for all that follows: another host, a container; NULL, both: here. Borrowed. */
+void client_go_to(const char *host, const char *machine);
+
+/* Whether it is not here: what this host's files and journal say is then no business of its. */
+bool client_is_elsewhere(void);
+
 /* Return: 0; a negative errno, then the reason was told. */
 int client_open(sd_bus **ret);
+
+/**
+ * client_open_reader() - the same for what can be answered by reading, too
+ * @ret: NULL if there is no daemon here and none can be started: then tools/offline.h answers
+ *
+ * Return: 0; a negative errno, then the reason was told.
+ */
+int client_open_reader(sd_bus **ret);
 
 /* Begins a call of a method of the Manager. */
 int client_new_question(sd_bus *bus, const char *method, sd_bus_message **ret);

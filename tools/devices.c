@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include <json-c/json.h>
+
 #include "api/mdevd-names.h"
 #include "tools/devices.h"
 
@@ -12,6 +14,7 @@ void devices_done(Devices *devices) {
         for (size_t i = 0; i < devices->n_answers; i++)
                 (void) sd_bus_message_unref(devices->answers[i]);
         free(devices->answers);
+        (void) json_object_put(devices->values);
         *devices = (Devices){};
 }
 
@@ -154,7 +157,7 @@ static int ask(sd_bus *bus, const Filter *filter, Devices *devices) {
         return r < 0 ? client_bad_answer(r) : 0;
 }
 
-static void sort(Devices *devices) {
+void devices_sort(Devices *devices) {
         if (devices->n > 0)
                 qsort(devices->list, devices->n, sizeof *devices->list, device_order);
 }
@@ -169,7 +172,7 @@ static int ask_for_active(sd_bus *bus, const char *uuid, const char *parent, Dev
         if (r >= 0)
                 r = ask(bus, &orphaned, devices);
         if (r >= 0)
-                sort(devices);
+                devices_sort(devices);
         return r;
 }
 
@@ -210,7 +213,7 @@ static int ask_for_defined(sd_bus *bus, const char *uuid, const char *parent, De
         r = ask(bus, &defined, devices);
         if (r < 0)
                 return r;
-        sort(devices);
+        devices_sort(devices);
         n = devices->n;
         for (size_t i = 0; i < n; i++)
                 any_active |= devices->list[i].active;

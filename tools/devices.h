@@ -18,11 +18,15 @@ typedef struct Device {
 typedef struct Devices {
         sd_bus_message **answers;
         size_t n_answers, n_answers_allocated;
+        struct json_object *values; /* in their place, if nobody was asked */
         Device *list;
         size_t n, n_allocated;
 } Devices;
 
 void devices_done(Devices *devices);
+
+/* Puts them in the order of parents, then of UUIDs. */
+void devices_sort(Devices *devices);
 
 typedef enum DevicesWhich {
         DEVICES_ACTIVE,  /* in the kernel: orphaned ones too */

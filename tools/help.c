@@ -3,7 +3,7 @@
 #include "tools/help.h"
 #include "tools/verbs.h"
 
-#define COLUMN 22 /* where the explanations of options begin */
+#define COLUMN 26 /* where the explanations of options begin */
 
 static void write_synopsis(FILE *f, const char *program, const Verb *verb) {
         const char *introduction = "Usage:";

@@ -5,8 +5,10 @@
 
 #include <signal.h>
 
+#include "tools/client.h"
 #include "tools/help.h"
 #include "tools/output.h"
+#include "tools/patience.h"
 #include "tools/verbs.h"
 
 #define EXIT_USAGE 2
@@ -51,6 +53,16 @@ static int run_verb(Arguments *a, const Verb *verb, char **words) {
                 return EXIT_SUCCESS;
         }
 
+        if (arguments_have(a, OPTION_ROOT)) {
+                if (!verb->run_offline)
+                        return complain(EXIT_FAILURE,
+                                        "This takes mdevd and the kernel, and cannot be done with '--root'");
+                return verb->run_offline(a) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+        }
+
+        client_go_to(arguments_get(a, OPTION_HOST), arguments_get(a, OPTION_MACHINE));
+        if (verb->slow)
+                patience_begin(verb->name);
         return verb->run(a) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 

@@ -123,6 +123,11 @@ void json_number(Json *j, uint32_t value) {
         fprintf(j->file, "%u", value);
 }
 
+void json_word(Json *j, const char *word) {
+        begin_element(j);
+        fputs(word, j->file);
+}
+
 void json_pair(Json *j, const char *key, const char *value) {
         json_key(j, key);
         json_string(j, value);

@@ -37,5 +37,8 @@ void json_key(Json *j, const char *key);
 void json_string(Json *j, const char *value);
 void json_number(Json *j, uint32_t value);
 
+/* "true", "null", a number: written as it is. */
+void json_word(Json *j, const char *word);
+
 /* "key": "value" */
 void json_pair(Json *j, const char *key, const char *value);

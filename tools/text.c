@@ -37,42 +37,6 @@ bool text_is_uuid(const char *text) {
         return uuid_parse(dashed, bytes) == 0;
 }
 
-/* The number of bytes of the character at @s; 0 if it is none. */
-static size_t character_size(const unsigned char *s) {
-        static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
-        size_t size = s[0] < 0x80     ? 1
-                        : s[0] < 0xc0 ? 0
-                        : s[0] < 0xe0 ? 2
-                        : s[0] < 0xf0 ? 3
-                        : s[0] < 0xf8 ? 4
-                                      : 0;
-        uint32_t c;
-
-        if (size <= 1)
-                return size;
-
-        c = s[0] & (0xffU >> (size + 1));
-        for (size_t i = 1; i < size; i++) {
-                if ((s[i] & 0xc0) != 0x80)
-                        return 0;
-                c = (c << 6) | (s[i] & 0x3f);
-        }
-
-        return c >= least[size] && c <= 0x10ffff && (c < 0xd800 || c > 0xdfff) ? size : 0;
-}
-
-bool text_is_utf8(const char *text) {
-        for (const unsigned char *p = (const unsigned char *) text; *p;) {
-                size_t size = character_size(p);
-
-                if (size == 0)
-                        return false;
-                p += size;
-        }
-
-        return true;
-}
-
 int text_to_number(const char *text, uint32_t *ret) {
         uint64_t number = 0;
 

@@ -5,14 +5,13 @@
 
 #include <stdint.h>
 
-#include "base/util.h"
+#include "model/name.h"
 
 /* Whether it is a UUID as the daemon takes it: "8-4-4-4-12" hex digits, 32 digits, either in {braces} or
  * behind "urn:uuid:", in any case. */
 bool text_is_uuid(const char *text);
 
-/* Whether it can be sent over D-Bus. */
-bool text_is_utf8(const char *text);
+/* And text_is_utf8(): whether it can be sent over D-Bus. */
 
 /* Decimal digits, at most UINT32_MAX; in front there may be a plus. Return: 0; -EINVAL. */
 int text_to_number(const char *text, uint32_t *ret);

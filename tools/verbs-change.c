@@ -5,6 +5,7 @@
 
 #include "api/mdevd-names.h"
 #include "tools/devices.h"
+#include "tools/many.h"
 #include "tools/text.h"
 #include "tools/verbs.h"
 
@@ -364,6 +365,8 @@ int verb_start(const Arguments *a) {
         int r;
 
         r = refuse_empty(a);
+        if (r >= 0 && many_are_meant(a))
+                return many_call(a, "Start");
         if (r >= 0)
                 r = read_json(a, "start", &json);
         if (r >= 0)
@@ -426,6 +429,11 @@ int verb_stop(const Arguments *a) {
         _cleanup_(sd_bus_flush_close_unrefp) sd_bus *bus = NULL;
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
         int r;
+
+        if (many_are_meant(a)) {
+                r = refuse_empty(a);
+                return r < 0 ? r : many_call(a, "Stop");
+        }
 
         r = client_open(&bus);
         if (r < 0)

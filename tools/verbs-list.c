@@ -4,6 +4,8 @@
 
 #include "api/mdevd-names.h"
 #include "tools/devices.h"
+#include "tools/offline.h"
+#include "tools/rows.h"
 #include "tools/text.h"
 #include "tools/verbs.h"
 
@@ -125,22 +127,41 @@ static int warn_of_files(sd_bus *bus, const Arguments *a) {
         return r;
 }
 
+/* The same, if they were read here. */
+static int warn_of_offline_files(const Arguments *a) {
+        _cleanup_(json_object_putp) json_object *files = NULL;
+        int r;
+
+        r = offline_read_definitions(OFFLINE_ROOT(a), &files);
+        for (size_t i = 0; i < value_count(files) && r >= 0; i++) {
+                json_object *file = json_object_array_get_idx(files, i);
+                const char *message = value_string(file, "message");
+
+                if (!isempty(message))
+                        r = warn_of_file(a, value_string(file, "path"), message);
+        }
+        return r;
+}
+
 int verb_list(const Arguments *a) {
         DevicesWhich which = arguments_have(a, OPTION_DEFINED) ? DEVICES_DEFINED : DEVICES_ACTIVE;
         _cleanup_(sd_bus_flush_close_unrefp) sd_bus *bus = NULL;
         _cleanup_(devices_done) Devices devices = {};
-        const char *uuid = arguments_get(a, OPTION_UUID);
+        const char *uuid = arguments_get(a, OPTION_UUID), *parent = arguments_get(a, OPTION_PARENT);
         int r;
 
-        r = client_open(&bus);
+        r = arguments_have(a, OPTION_ROOT) ? 0 : client_open_reader(&bus);
         if (r < 0)
                 return r;
-        r = devices_read(bus, which, uuid, arguments_get(a, OPTION_PARENT), &devices);
+        r = bus ? devices_read(bus, which, uuid, parent, &devices)
+                : offline_read_devices(OFFLINE_ROOT(a), which, uuid, parent, &devices);
         if (r < 0)
                 return r;
-        if (which == DEVICES_DEFINED && warn_of_files(bus, a) < 0)
+        if (which == DEVICES_DEFINED && (bus ? warn_of_files(bus, a) : warn_of_offline_files(a)) < 0)
                 fputs("Warning: there may be files that are not valid definitions\n", stderr);
 
+        if (arguments_have(a, OPTION_JSON))
+                return rows_write(&devices, which);
         if (!arguments_have(a, OPTION_DUMPJSON))
                 for (size_t i = 0; i < devices.n; i++)
                         write_device_line(&devices.list[i], which, arguments_have(a, OPTION_VERBOSE));
@@ -161,6 +182,7 @@ typedef struct Type {
 /* All strings are borrowed from the answers. */
 typedef struct Types {
         sd_bus_message *parents_answer, *types_answer;
+        json_object *values; /* in their place, if nobody was asked */
         const char **parents;
         Type *types;
         size_t n_parents, n_parents_allocated, n_types, n_types_allocated;
@@ -171,6 +193,7 @@ static void types_done(Types *t) {
         free(t->types);
         (void) sd_bus_message_unref(t->parents_answer);
         (void) sd_bus_message_unref(t->types_answer);
+        (void) json_object_put(t->values);
 }
 
 static int name_order(const void *a, const void *b) {
@@ -203,6 +226,14 @@ static int read_parents(Types *t, const char *only) {
         return r;
 }
 
+static int take_type(Types *t, const Type *type) {
+        if (grow((void **) &t->types, &t->n_types_allocated, t->n_types + 1, sizeof *type) < 0)
+                return -ENOMEM;
+
+        t->types[t->n_types++] = *type;
+        return 0;
+}
+
 static int read_types(Types *t) {
         Type type;
         int r;
@@ -212,13 +243,52 @@ static int read_types(Types *t) {
                 return r;
         while ((r = sd_bus_message_read(t->types_answer, "(sssssu)", &type.parent, &type.name, &type.label,
                                 &type.device_api, &type.description, &type.available)) > 0) {
-                if (grow((void **) &t->types, &t->n_types_allocated, t->n_types + 1, sizeof type) < 0)
+                if (take_type(t, &type) < 0)
                         return -ENOMEM;
-                t->types[t->n_types++] = type;
         }
         if (t->n_types > 0)
                 qsort(t->types, t->n_types, sizeof *t->types, type_order);
         return r;
+}
+
+static int take_parent(Types *t, json_object *parent) {
+        json_object *list = json_object_object_get(parent, "types");
+        const char *name = value_string(parent, "parent");
+
+        if (grow((void **) &t->parents, &t->n_parents_allocated, t->n_parents + 1, sizeof name) < 0)
+                return -ENOMEM;
+        t->parents[t->n_parents++] = name;
+        for (size_t i = 0; i < value_count(list); i++) {
+                json_object *type = json_object_array_get_idx(list, i);
+                const Type one = {
+                        .parent = name,
+                        .name = value_string(type, "type"),
+                        .label = value_string(type, "name"),
+                        .device_api = value_string(type, "device_api"),
+                        .description = value_string(type, "description"),
+                        .available = (uint32_t) value_number(type, "available_instances"),
+                };
+
+                if (take_type(t, &one) < 0)
+                        return -ENOMEM;
+        }
+
+        return 0;
+}
+
+/* What sysfs says, without a daemon. */
+static int read_offline(const Arguments *a, Types *t) {
+        int r;
+
+        r = offline_read_parents(OFFLINE_ROOT(a), arguments_get(a, OPTION_PARENT), &t->values);
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < value_count(t->values); i++)
+                if (take_parent(t, json_object_array_get_idx(t->values, i)) < 0)
+                        return complain(-ENOMEM, "Not enough memory");
+        if (t->n_parents > 0)
+                qsort(t->parents, t->n_parents, sizeof *t->parents, name_order);
+        return 0;
 }
 
 /* A parent that is not there has no types, which is not an error, and so need not be asked for them. */
@@ -334,17 +404,44 @@ static int write_types_json(const Types *types) {
         return r;
 }
 
+static int write_rows(const Types *types) {
+        _cleanup_(json_object_putp) json_object *rows = json_object_new_array();
+
+        for (size_t i = 0; i < types->n_parents; i++)
+                for (size_t k = 0; k < types->n_types; k++) {
+                        const Type *t = &types->types[k];
+                        json_object *row;
+
+                        if (!streq(t->parent, types->parents[i]))
+                                continue;
+                        row = json_object_new_object();
+                        if (json_object_array_add(rows, row) < 0 ||
+                                        value_put_string(row, "parent", t->parent) < 0 ||
+                                        value_put_string(row, "type", t->name) < 0 ||
+                                        value_put_string(row, "name", t->label) < 0 ||
+                                        value_put_string(row, "device_api", t->device_api) < 0 ||
+                                        value_put_string(row, "description", t->description) < 0 ||
+                                        value_put(row, "available_instances",
+                                                        json_object_new_int64(t->available)) < 0)
+                                return complain(-ENOMEM, "Not enough memory");
+                }
+
+        return value_write(rows);
+}
+
 int verb_types(const Arguments *a) {
         _cleanup_(sd_bus_flush_close_unrefp) sd_bus *bus = NULL;
         _cleanup_(types_done) Types types = {};
         int r;
 
-        r = client_open(&bus);
+        r = arguments_have(a, OPTION_ROOT) ? 0 : client_open_reader(&bus);
         if (r < 0)
                 return r;
-        r = ask_for_types(bus, arguments_get(a, OPTION_PARENT), &types);
+        r = bus ? ask_for_types(bus, arguments_get(a, OPTION_PARENT), &types) : read_offline(a, &types);
         if (r < 0)
                 return r;
 
+        if (arguments_have(a, OPTION_JSON))
+                return write_rows(&types);
         return arguments_have(a, OPTION_DUMPJSON) ? write_types_json(&types) : write_types_text(&types);
 }

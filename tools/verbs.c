@@ -14,6 +14,13 @@ const Verb program_verb = {
         USES(program_uses),
 };
 
+/* Beside mdevctl's own form. */
+#define JSON                                                                                 \
+        {                                                                                    \
+                OPTION_JSON, "write JSON with everything, one object for each line of text", \
+                                .conflicts = OPTION_BIT(OPTION_DUMPJSON)                     \
+        }
+
 #define FORCE \
         { OPTION_FORCE, "go on even if a call-out script objects" }
 
@@ -67,6 +74,13 @@ static const Use start_uses[] = {
         { OPTION_TYPE, "the type of the device" },
         { OPTION_JSONFILE, "take type and attributes from a file", .conflicts = OPTION_BIT(OPTION_TYPE) },
         FORCE,
+        { OPTION_UUIDS, "several devices that are defined, at once",
+                        .conflicts = OPTION_BIT(OPTION_TYPE) | OPTION_BIT(OPTION_JSONFILE) },
+        { OPTION_ALL, "all that are defined, with '--parent' on that parent",
+                        .conflicts = OPTION_BIT(OPTION_UUID) | OPTION_BIT(OPTION_UUIDS) |
+                                        OPTION_BIT(OPTION_TYPE) | OPTION_BIT(OPTION_JSONFILE) },
+        { OPTION_JSON, "with several: tell what became of each as JSON",
+                        .needs = OPTION_BIT(OPTION_UUIDS) | OPTION_BIT(OPTION_ALL) },
 };
 
 static const Use start_parent_uses[] = {
@@ -77,6 +91,14 @@ static const Use stop_uses[] = {
         { OPTION_UUID, "the UUID of the device" },
         FORCE,
         { OPTION_WAIT_FOR_RELEASE, "if it is in use, wait until it is not" },
+        { OPTION_UUIDS, "several devices, at once" },
+        { OPTION_ALL, "all that are active",
+                        .conflicts = OPTION_BIT(OPTION_UUID) | OPTION_BIT(OPTION_UUIDS) },
+        { OPTION_PARENT, "all that are active on this parent",
+                        .conflicts = OPTION_BIT(OPTION_UUID) | OPTION_BIT(OPTION_UUIDS) },
+        { OPTION_JSON, "with several: tell what became of each as JSON",
+                        .needs = OPTION_BIT(OPTION_UUIDS) | OPTION_BIT(OPTION_ALL) |
+                                        OPTION_BIT(OPTION_PARENT) },
 };
 
 static const Use list_uses[] = {
@@ -85,12 +107,42 @@ static const Use list_uses[] = {
         { OPTION_VERBOSE, "show attributes, too" },
         { OPTION_UUID, "only devices with this UUID" },
         { OPTION_PARENT, "only devices on this parent" },
+        JSON,
         { OPTION_VERSION, "show the version" },
 };
 
 static const Use types_uses[] = {
         { OPTION_PARENT, "only the types of this parent" },
         { OPTION_DUMPJSON, "write JSON" },
+        JSON,
+};
+
+static const Use json_uses[] = {
+        { OPTION_JSON, "write JSON" },
+};
+
+static const Use show_uses[] = {
+        { OPTION_UUIDS, "the devices" },
+        { OPTION_UUID, "the UUID of the device" },
+        { OPTION_JSON, "write JSON" },
+};
+
+static const Use monitor_uses[] = {
+        { OPTION_JSON, "write JSON, an object on each line" },
+};
+
+static const Use wait_uses[] = {
+        { OPTION_UUIDS, "the devices to wait for" },
+        { OPTION_UUID, "the UUID of the device" },
+        { OPTION_STATE, "until they are so: defined, creating, active (unless given), removing, orphaned or absent",
+                        .needs = OPTION_BIT(OPTION_UUIDS) | OPTION_BIT(OPTION_UUID) },
+        { OPTION_PARENT, "the parent to wait for",
+                        .conflicts = OPTION_BIT(OPTION_UUIDS) | OPTION_BIT(OPTION_UUID),
+                        .needs = OPTION_BIT(OPTION_TYPE) },
+        { OPTION_TYPE, "the type to wait for", .needs = OPTION_BIT(OPTION_PARENT) },
+        { OPTION_AVAILABLE, "until so many instances are left; 1 unless given",
+                        .needs = OPTION_BIT(OPTION_PARENT) },
+        { OPTION_TIMEOUT, "fail when this time has passed; 0 only looks" },
 };
 
 static const Use help_uses[] = {
@@ -110,6 +162,7 @@ const Verb verbs[] = {
                         USES(define_uses),
                         .any_of = OPTION_BIT(OPTION_UUID) | OPTION_BIT(OPTION_PARENT),
                         .run = verb_define,
+                        .run_offline = verb_define_offline,
         },
         {
                         .name = "undefine",
@@ -120,6 +173,7 @@ const Verb verbs[] = {
                         USES(undefine_uses),
                         .required = OPTION_BIT(OPTION_UUID),
                         .run = verb_undefine,
+                        .run_offline = verb_undefine_offline,
         },
         {
                         .name = "modify",
@@ -135,15 +189,19 @@ const Verb verbs[] = {
                         USES(modify_uses),
                         .required = OPTION_BIT(OPTION_UUID),
                         .run = verb_modify,
+                        .run_offline = verb_modify_offline,
         },
         {
                         .name = "start",
                         .synopsis = "-u UUID [-p PARENT] [OPTION…]\n"
                                     "[-u UUID] -p PARENT -t TYPE [OPTION…]\n"
-                                    "[-u UUID] -p PARENT --jsonfile FILE [OPTION…]",
+                                    "[-u UUID] -p PARENT --jsonfile FILE [OPTION…]\n"
+                                    "{UUID… | --all} [-p PARENT] [OPTION…]",
                         .summary = "Start a device: one that is defined, or a transient one",
                         USES(start_uses),
-                        .any_of = OPTION_BIT(OPTION_UUID) | OPTION_BIT(OPTION_PARENT),
+                        .any_of = OPTION_BIT(OPTION_UUID) | OPTION_BIT(OPTION_PARENT) |
+                                        OPTION_BIT(OPTION_UUIDS) | OPTION_BIT(OPTION_ALL),
+                        .slow = true,
                         .run = verb_start,
         },
         {
@@ -158,11 +216,14 @@ const Verb verbs[] = {
         },
         {
                         .name = "stop",
-                        .synopsis = "-u UUID [OPTION…]",
+                        .synopsis = "-u UUID [OPTION…]\n"
+                                    "{UUID… | --all | -p PARENT} [OPTION…]",
                         .summary = "Stop a device",
                         .description = "Its definition stays, if it has one.",
                         USES(stop_uses),
-                        .required = OPTION_BIT(OPTION_UUID),
+                        .any_of = OPTION_BIT(OPTION_UUID) | OPTION_BIT(OPTION_UUIDS) |
+                                        OPTION_BIT(OPTION_ALL) | OPTION_BIT(OPTION_PARENT),
+                        .slow = true,
                         .run = verb_stop,
         },
         {
@@ -172,6 +233,7 @@ const Verb verbs[] = {
                         .description = "With a UUID that is there once, the JSON is the contents of a definition file.",
                         USES(list_uses),
                         .run = verb_list,
+                        .run_offline = verb_list,
         },
         {
                         .name = "types",
@@ -179,6 +241,54 @@ const Verb verbs[] = {
                         .summary = "List the types of devices that the parents offer",
                         USES(types_uses),
                         .run = verb_types,
+                        .run_offline = verb_types,
+        },
+        {
+                        .name = "status",
+                        .synopsis = "[--json]",
+                        .summary = "Show the daemon, what can be had, what there is, and what waits",
+                        USES(json_uses),
+                        .run = verb_status,
+        },
+        {
+                        .name = "show",
+                        .synopsis = "UUID… [--json]",
+                        .summary = "Show everything about a device",
+                        USES(show_uses),
+                        .any_of = OPTION_BIT(OPTION_UUIDS) | OPTION_BIT(OPTION_UUID),
+                        .run = verb_show,
+        },
+        {
+                        .name = "tree",
+                        .synopsis = "[--json]",
+                        .summary = "Show parents, their types, and the devices of each",
+                        USES(json_uses),
+                        .run = verb_tree,
+        },
+        {
+                        .name = "monitor",
+                        .synopsis = "[--json]",
+                        .summary = "Show changes as they happen",
+                        USES(monitor_uses),
+                        .run = verb_monitor,
+        },
+        {
+                        .name = "wait",
+                        .synopsis = "UUID… [--state STATE] [--timeout SECONDS]\n"
+                                    "-p PARENT -t TYPE [--available N] [--timeout SECONDS]",
+                        .summary = "Wait until devices are in a state, or a parent has something left",
+                        USES(wait_uses),
+                        .any_of = OPTION_BIT(OPTION_UUIDS) | OPTION_BIT(OPTION_UUID) |
+                                        OPTION_BIT(OPTION_PARENT),
+                        .run = verb_wait,
+        },
+        {
+                        .name = "verify",
+                        .synopsis = "[--json]",
+                        .summary = "Compare definitions, sysfs and the daemon, and tell what is wrong",
+                        USES(json_uses),
+                        .run = verb_verify,
+                        .run_offline = verb_verify,
         },
         {
                         .name = "help",

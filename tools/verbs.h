@@ -23,5 +23,18 @@ int verb_stop(const Arguments *a);
 int verb_list(const Arguments *a);
 int verb_types(const Arguments *a);
 
+/* verbs-status.c, -tree.c, -show.c, -monitor.c, -wait.c, -verify.c */
+int verb_status(const Arguments *a);
+int verb_tree(const Arguments *a);
+int verb_show(const Arguments *a);
+int verb_monitor(const Arguments *a);
+int verb_wait(const Arguments *a);
+int verb_verify(const Arguments *a);
+
+/* offline-change.c */
+int verb_define_offline(const Arguments *a);
+int verb_undefine_offline(const Arguments *a);
+int verb_modify_offline(const Arguments *a);
+
 /* help.c */
 int verb_help(const Arguments *a);

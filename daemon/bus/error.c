@@ -51,7 +51,7 @@ static const Wording wordings[_FAILURE_MAX] = {
         [FAILURE_NO_SUCH_PARENT] = { MDEVD_ERROR_NOT_FOUND,
                         "There is no parent {parent}. ListParents shows all." },
         [FAILURE_NOT_ACTIVE] = { MDEVD_ERROR_NOT_ACTIVE,
-                        "Device {uuid} is defined[ on parent {parent}] but not active." },
+                        "Device {uuid} is not active[ on parent {parent}]. Start it first." },
         [FAILURE_AMBIGUOUS] = { MDEVD_ERROR_AMBIGUOUS,
                         "Device {uuid} has several definitions, on parents {detail}. Say which parent is meant." },
         [FAILURE_ORPHANED] = { MDEVD_ERROR_ORPHANED,
@@ -93,10 +93,23 @@ static const Wording wordings[_FAILURE_MAX] = {
         [FAILURE_ATTRIBUTE] = { MDEVD_ERROR_ATTRIBUTE,
                         "Attribute {index}, \"{subject}\", of device {uuid}[ on parent {parent}][, type {type}] was "
                         "refused: {errno}.[ The kernel's log says: \"{detail}\".]" },
+        [FAILURE_LIVE_ATTRIBUTE] = { MDEVD_ERROR_ATTRIBUTE,
+                        "Attribute {index}, \"{subject}\", of active device {uuid}[ on parent {parent}][, type {type}] "
+                        "was refused: {errno}. The attributes before it, {index} in number, have been written, and none "
+                        "behind it.[ The kernel's log says: \"{detail}\".]" },
+        [FAILURE_NOT_LIVE] = { SD_BUS_ERROR_NOT_SUPPORTED,
+                        "No call-out script can change device {uuid}[ on parent {parent}][, type {type}] while it is "
+                        "active. The option \"direct\" writes its attributes to the driver instead." },
         [FAILURE_INVALID_DEFINITION] = { MDEVD_ERROR_INVALID_DEFINITION,
                         "This is not a valid definition[ ({subject})]: {detail}." },
         [FAILURE_STORE] = { MDEVD_ERROR_STORE,
                         "{subject} could not be read or written[, for device {uuid}]: {errno}. Nothing has changed." },
+        [FAILURE_CALL_OUT] = { MDEVD_ERROR_CALL_OUT,
+                        "Call-out script {subject} refused device {uuid}[ on parent {parent}][, type {type}]. The "
+                        "option \"force\" goes on in spite of that. The script: {detail}" },
+        [FAILURE_SCRIPT] = { MDEVD_ERROR_CALL_OUT,
+                        "Call-out script {subject} failed for device {uuid}[ on parent {parent}][, type {type}]. "
+                        "The script: {detail}" },
         [FAILURE_WORKER] = { SD_BUS_ERROR_FAILED,
                         "The worker process for device {uuid} failed[: {detail}][ ({errno})]. What is shown of the device "
                         "is what is there now." },
@@ -186,6 +199,8 @@ char *error_sentence(const Failure *f) {
                                 strerror(f->rollback_error));
         else if (f->kind == FAILURE_ATTRIBUTE)
                 fputs(" The device has been removed again.", out);
+        if (f->changed_live)
+                fputs(" The active device has been changed, and stays so.", out);
         if (fclose(out) != 0) {
                 free(text);
                 return NULL;

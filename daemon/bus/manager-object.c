@@ -95,6 +95,8 @@ static const sd_bus_vtable vtable[] = {
                         method_get_device, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("GetParent", SD_BUS_ARGS("s", name), SD_BUS_RESULT("o", parent),
                         method_get_parent, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("GetAttributes", SD_BUS_ARGS("s", uuid), SD_BUS_RESULT("a(ss)", attributes),
+                        method_get_attributes, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("ListDevices", SD_BUS_ARGS("a{sv}", filter),
                         SD_BUS_RESULT("a" DEVICE_ROW, devices), method_list_devices,
                         SD_BUS_VTABLE_UNPRIVILEGED),

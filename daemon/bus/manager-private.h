@@ -21,6 +21,7 @@ MANAGER_METHOD(method_rescan);
 
 MANAGER_METHOD(method_get_device);
 MANAGER_METHOD(method_get_parent);
+MANAGER_METHOD(method_get_attributes);
 MANAGER_METHOD(method_list_devices);
 MANAGER_METHOD(method_list_parents);
 MANAGER_METHOD(method_list_types);

@@ -109,11 +109,12 @@ static int authorize(Bus *b, sd_bus_message *m, const char *action, const Defini
 static int define(Bus *b, sd_bus_message *m, Definition *d, bool new_uuid, const char *json,
                 sd_bus_error *error) {
         _cleanup_(failure_done) Failure f = FAILURE_INIT;
-        bool autostart = d->autostart, alternate = false, force = false;
+        DefineOptions how = { .text = json };
+        bool autostart = d->autostart;
         const Option options[] = {
                 { "autostart", OPTION_BOOL, &autostart },
-                { "alternate", OPTION_BOOL, &alternate },
-                { "force", OPTION_BOOL, &force },
+                { "alternate", OPTION_BOOL, &how.alternate },
+                { "force", OPTION_BOOL, &how.force },
                 {},
         };
         Call *c;
@@ -132,7 +133,7 @@ static int define(Bus *b, sd_bus_message *m, Definition *d, bool new_uuid, const
         r = call_new(b, m, &c, error);
         if (r < 0)
                 return r;
-        r = manager_define(b->manager, d, json, alternate, &f, reply_uuid_and_device, c);
+        r = manager_define(b->manager, d, &how, &f, reply_uuid_and_device, c);
         return begun(r, &f, reply_uuid_and_device, &d->uuid, c, error);
 }
 
@@ -194,17 +195,53 @@ static int read_changes(sd_bus_message *m, Definition *d, Modification *ret, con
         return modification_is_empty(ret) ? refuse_option(error, "changes", "nothing is to be changed") : 0;
 }
 
+/* Which definition or device a modification is about, and of which type it will be. */
+static int complete_modification(
+                Bus *b, const ModifyOptions *how, const Modification *changes, Definition *d, Failure *f) {
+        _cleanup_(definition_done) Definition picked = {};
+        int r;
+
+        if (how->live)
+                return manager_complete_live(b->manager, d, how->defined, f);
+
+        r = manager_pick_definition(b->manager, &d->uuid, strempty(d->parent), false, &picked, f);
+        if (r >= 0 && free_and_strdup(&d->parent, picked.parent) < 0)
+                return failure_set(f, FAILURE_NO_MEMORY, 0, NULL, NULL);
+        /* The rules of polkit are about what the device is; and about what it becomes, if it becomes another.
+         */
+        if (!how->text && free_and_strdup(&d->type, changes->type ?: picked.type) < 0)
+                return failure_set(f, FAILURE_NO_MEMORY, 0, NULL, NULL);
+        return r;
+}
+
+static int check_modification(const ModifyOptions *how, const Modification *changes, sd_bus_error *error) {
+        if (!how->live && how->direct)
+                return refuse_option(error, "direct", "it needs the option \"live\"");
+        if (!how->live && !how->defined)
+                return refuse_option(
+                                error, "defined", "without \"live\" the definition is all that there is");
+        if (how->live &&
+                        (changes->type || changes->autostart != AUTOSTART_KEEP || changes->remove_attribute ||
+                                        changes->add_name))
+                return refuse_option(error, "live",
+                                "an active device can be given all its attributes anew, with \"attributes\" or "
+                                "\"json\", and nothing else");
+        return 0;
+}
+
 int method_modify(sd_bus_message *m, void *userdata, sd_bus_error *error) {
-        _cleanup_(definition_done) Definition d = {}, picked = {};
         _cleanup_(modification_done) Modification changes = {};
+        _cleanup_(definition_done) Definition d = {};
         _cleanup_(failure_done) Failure f = FAILURE_INIT;
-        bool defined = true, force = false;
+        Tristate defined = TRISTATE_EITHER;
+        ModifyOptions how = {};
         const Option options[] = {
-                { "defined", OPTION_BOOL, &defined },
-                { "force", OPTION_BOOL, &force },
+                { "live", OPTION_BOOL, &how.live },
+                { "defined", OPTION_TRISTATE, &defined },
+                { "direct", OPTION_BOOL, &how.direct },
+                { "force", OPTION_BOOL, &how.force },
                 {},
         };
-        const char *json;
         Bus *b = userdata;
         Call *c;
         int r;
@@ -212,31 +249,33 @@ int method_modify(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         r = read_device(m, READ_UUID | READ_PARENT, &d, error);
         if (r < 0)
                 return r;
-        r = read_changes(m, &d, &changes, &json, error);
+        r = read_changes(m, &d, &changes, &how.text, error);
         if (r < 0)
                 return r;
         r = read_options(m, options, error);
         if (r < 0)
                 return r;
-        if (!defined)
-                return refuse_option(
-                                error, "defined", "a modification of the definition is all that there is");
+        how.defined = defined == TRISTATE_EITHER ? !how.live : defined == TRISTATE_YES;
+        r = check_modification(&how, &changes, error);
+        if (r < 0)
+                return r;
 
-        r = manager_pick_definition(b->manager, &d.uuid, strempty(d.parent), false, &picked, &f);
-        if (r >= 0 && free_and_strdup(&d.parent, picked.parent) < 0)
-                return -ENOMEM;
-        /* The rules of polkit are about what the device is; and about what it becomes, if it becomes another.
-         */
-        if (!json && free_and_strdup(&d.type, changes.type ?: picked.type) < 0)
-                return -ENOMEM;
-        r = authorize(b, m, MDEVD_ACTION_DEFINE, &d, false, &f, error);
-        if (r <= 0)
-                return r < 0 ? r : 1;
+        (void) complete_modification(b, &how, &changes, &d, &f);
+        if (how.defined) {
+                r = authorize(b, m, MDEVD_ACTION_DEFINE, &d, false, &f, error);
+                if (r <= 0)
+                        return r < 0 ? r : 1;
+        }
+        if (how.live) {
+                r = authorize(b, m, MDEVD_ACTION_START_STOP, &d, false, &f, error);
+                if (r <= 0)
+                        return r < 0 ? r : 1;
+        }
 
         r = call_new(b, m, &c, error);
         if (r < 0)
                 return r;
-        r = manager_modify(b->manager, &d, &changes, json, &f, reply_nothing, c);
+        r = manager_modify(b->manager, &d, &changes, &how, &f, reply_nothing, c);
         return begun(r, &f, reply_nothing, &d.uuid, c, error);
 }
 
@@ -263,7 +302,8 @@ int method_undefine(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         r = call_new(b, m, &c, error);
         if (r < 0)
                 return r;
-        r = manager_undefine(b->manager, &d.uuid, isempty(d.parent) ? NULL : d.parent, &f, reply_nothing, c);
+        r = manager_undefine(b->manager, &d.uuid, isempty(d.parent) ? NULL : d.parent, force, &f,
+                        reply_nothing, c);
         return begun(r, &f, reply_nothing, &d.uuid, c, error);
 }
 
@@ -273,11 +313,11 @@ int method_start(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         _cleanup_(definition_done) Definition asked = {}, picked = {};
         _cleanup_(failure_done) Failure f = FAILURE_INIT;
         CreateOptions create = {};
-        bool any = false, force = false;
+        bool any = false;
         const Option options[] = {
                 { "any", OPTION_BOOL, &any },
                 { "exist-ok", OPTION_BOOL, &create.exist_ok },
-                { "force", OPTION_BOOL, &force },
+                { "force", OPTION_BOOL, &create.force },
                 {},
         };
         Bus *b = userdata;
@@ -307,13 +347,13 @@ static int create(Bus *b, sd_bus_message *m, Definition *d, bool new_uuid, const
                 sd_bus_error *error) {
         _cleanup_(failure_done) Failure f = FAILURE_INIT;
         CreateOptions create = { .text = json };
-        bool autostart = d->autostart, force = false;
+        bool autostart = d->autostart;
         const Option options[] = {
                 { "define", OPTION_BOOL, &create.define },
                 { "autostart", OPTION_BOOL, &autostart },
                 { "alternate", OPTION_BOOL, &create.alternate },
                 { "exist-ok", OPTION_BOOL, &create.exist_ok },
-                { "force", OPTION_BOOL, &force },
+                { "force", OPTION_BOOL, &create.force },
                 {},
         };
         Call *c;
@@ -369,11 +409,10 @@ int method_stop(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         _cleanup_(definition_done) Definition d = {};
         _cleanup_(failure_done) Failure f = FAILURE_INIT;
         StopOptions stop = { .timeout_usec = UINT64_MAX };
-        bool force = false;
         const Option options[] = {
                 { "timeout-usec", OPTION_U64, &stop.timeout_usec },
                 { "wait-for-release", OPTION_BOOL, &stop.wait_for_release },
-                { "force", OPTION_BOOL, &force },
+                { "force", OPTION_BOOL, &stop.force },
                 {},
         };
         const Device *device;
@@ -402,6 +441,51 @@ int method_stop(sd_bus_message *m, void *userdata, sd_bus_error *error) {
                 return r;
         r = manager_stop(b->manager, &d.uuid, d.parent, &stop, &f, reply_nothing, c);
         return begun(r, &f, reply_nothing, &d.uuid, c, error);
+}
+
+static void reply_attributes(const Failure *f, const Attributes *attributes, void *userdata) {
+        _cleanup_(message_unrefp) sd_bus_message *reply = NULL;
+        _cleanup_(call_freep) Call *c = userdata;
+        int r;
+
+        if (f) {
+                call_fail(c, f);
+                return;
+        }
+        r = sd_bus_message_new_method_return(c->message, &reply);
+        if (r >= 0)
+                r = append_attributes(reply, attributes);
+        if (r >= 0)
+                r = sd_bus_send(NULL, reply, NULL);
+        if (r < 0)
+                (void) sd_bus_reply_method_errno(c->message, r, NULL);
+}
+
+/* Not free as other reading is: it runs a script. */
+int method_get_attributes(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        _cleanup_(definition_done) Definition d = {};
+        _cleanup_(failure_done) Failure f = FAILURE_INIT;
+        Bus *b = userdata;
+        Call *c;
+        int r;
+
+        r = read_device(m, READ_UUID, &d, error);
+        if (r < 0)
+                return r;
+        (void) manager_complete_live(b->manager, &d, false, &f);
+        r = authorize(b, m, MDEVD_ACTION_RESCAN, &d, false, &f, error);
+        if (r <= 0)
+                return r < 0 ? r : 1;
+
+        r = call_new(b, m, &c, error);
+        if (r < 0)
+                return r;
+        r = manager_get_attributes(b->manager, &d, &f, reply_attributes, c);
+        if (r < 0) {
+                (void) call_free(c);
+                return error_set(error, &f);
+        }
+        return 1;
 }
 
 static int append_failures(sd_bus_message *reply, const StartFailure *failures, size_t n) {

@@ -39,6 +39,10 @@ struct Manager {
 
         /* capacity.c */
         Reading *readings;
+
+        /* callouts.c */
+        Capabilities capabilities; /* what workers found out about scripts */
+        unsigned script_timeout_sec;
 };
 
 /* The commit point: logs and tells what has changed, then forgets it. Every entry from the event loop ends

@@ -11,6 +11,7 @@
 
 #include "api/mdevd-messages.h"
 #include "base/log.h"
+#include "core/callouts.h"
 #include "core/manager-private.h"
 
 static void on_types(Frame *frame, void *userdata) {
@@ -36,6 +37,7 @@ int manager_new(Manager **ret, sd_event *event, const ManagerOptions *options) {
                 .sys_fd = -EBADF,
                 .program = WORKER_PROGRAM_INIT,
                 .is_host = !options->root,
+                .script_timeout_sec = options->script_timeout_sec,
         };
 
         m->root_fd = open(options->root ?: "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -71,6 +73,7 @@ Manager *manager_free(Manager *m) {
         reconcile_stop(m);
         files_stop(m);
         capacity_stop(m);
+        callouts_forget(m);
         (void) registry_free(m->registry);
         worker_program_done(&m->program);
         (void) safe_close(m->sys_fd);

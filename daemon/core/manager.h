@@ -43,6 +43,7 @@ typedef struct ManagerOptions {
         const char *root;        /* what stands for "/"; NULL: "/" itself */
         const char *worker_path; /* the worker's executable */
         ManagerLimits limits;
+        unsigned script_timeout_sec; /* how long one call-out script may take */
 } ManagerOptions;
 
 int manager_new(Manager **ret, sd_event *event, const ManagerOptions *options);
@@ -82,6 +83,10 @@ bool manager_is_active(Manager *m, Definition *d);
 /* A definition from its JSON text: type, autostart, attributes. */
 int manager_parse_definition(const char *json, Definition *d, Failure *f);
 
+/* A modification of an active device: its parent and type. @defined: it must have a definition there as well,
+ * of the same type. */
+int manager_complete_live(Manager *m, Definition *d, bool defined, Failure *f);
+
 /* Which definition is meant, copied. @parent: "" for the only one, or with @any for the first whose parent is
  * there. */
 int manager_pick_definition(
@@ -89,21 +94,39 @@ int manager_pick_definition(
 
 /* Requests */
 
-/* @text: the JSON that @d came from, whose other keys are written too; NULL: from none. All copied. */
-int manager_define(Manager *m, const Definition *d, const char *text, bool alternate, Failure *f,
+typedef struct DefineOptions {
+        bool alternate;   /* even if it has a definition on another parent */
+        bool force;       /* of all verbs: go on although a call-out script refuses */
+        const char *text; /* the JSON that the definition came from, whose other keys are written too; NULL:
+                             from none */
+} DefineOptions;
+
+/* All copied. */
+int manager_define(Manager *m, const Definition *d, const DefineOptions *options, Failure *f,
                 ManagerReply reply, void *userdata);
 
-/* Changes the definition of @uuid on @parent; with @text it becomes @d instead, which came from it. */
-int manager_modify(Manager *m, const Definition *d, const Modification *modification, const char *text,
-                Failure *f, ManagerReply reply, void *userdata);
+typedef struct ModifyOptions {
+        bool live;    /* the active device */
+        bool defined; /* the definition; with @live after it, and only if that succeeded */
+        bool direct;  /* with @live: write the attributes if no script can do it */
+        bool force;
+        const char *text;
+} ModifyOptions;
+
+/* Changes the definition of @d's UUID on its parent, and the active device, or one of them; with a text it
+ * becomes @d instead, which came from it. With @live @d is complete and the modification replaces all
+ * attributes. */
+int manager_modify(Manager *m, const Definition *d, const Modification *modification,
+                const ModifyOptions *options, Failure *f, ManagerReply reply, void *userdata);
 
 /* @parent: NULL for all definitions of the UUID. */
-int manager_undefine(Manager *m, const Uuid *uuid, const char *parent, Failure *f, ManagerReply reply,
-                void *userdata);
+int manager_undefine(Manager *m, const Uuid *uuid, const char *parent, bool force, Failure *f,
+                ManagerReply reply, void *userdata);
 
 typedef struct CreateOptions {
-        bool define;      /* and write it down, in the same operation */
-        bool alternate;   /* even if it has a definition on another parent */
+        bool define;    /* and write it down, in the same operation */
+        bool alternate; /* even if it has a definition on another parent */
+        bool force;
         bool exist_ok;    /* an active device of the same parent and type is a success */
         const char *text; /* JSON that the description came from, for @define; NULL: from none */
 } CreateOptions;
@@ -113,6 +136,7 @@ int manager_create(Manager *m, const Definition *d, const CreateOptions *options
                 ManagerReply reply, void *userdata);
 
 typedef struct StopOptions {
+        bool force;
         bool wait_for_release; /* remove also what somebody has open, and wait until it is closed */
         uint64_t timeout_usec; /* reply FAILURE_PENDING after this, and go on; UINT64_MAX: never */
 } StopOptions;
@@ -136,6 +160,14 @@ int manager_start_parent(
 /* Reads the types of one parent (NULL: of all) anew; what a driver does not tell within some seconds stays as
  * it was. */
 int manager_refresh_types(Manager *m, const char *parent, Failure *f, ManagerReply reply, void *userdata);
+
+/* @f: NULL on success. @attributes: borrowed. */
+typedef void (*ManagerAttributesReply)(const Failure *f, const Attributes *attributes, void *userdata);
+
+/* Has a call-out script tell the attributes of the active device @d, of which parent and type are given;
+ * without a script there are none. */
+int manager_get_attributes(
+                Manager *m, const Definition *d, Failure *f, ManagerAttributesReply reply, void *userdata);
 
 /* Takes in everything anew: files, parents, devices. */
 int manager_rescan(Manager *m, Failure *f, ManagerReply reply, void *userdata);

@@ -276,7 +276,7 @@ static int on_slow(sd_event_source *s, uint64_t usec _unused_, void *userdata) {
         };
 
         log_event(LOG_WARNING, MDEVD_MESSAGE_SLOW, fields,
-                        "An operation on device %s is still under way after %llu s: the driver has not returned yet.",
+                        "An operation on device %s is still under way after %llu s: its driver, or a script, has not returned yet.",
                         uuid, (unsigned long long) (op->slow_usec / 1000 / 1000));
 
         op->slow_usec = op->slow_usec < SLOW_NEXT_USEC ? SLOW_NEXT_USEC : op->slow_usec * 2;

@@ -11,6 +11,7 @@
 
 #include "api/mdevd-messages.h"
 #include "base/log.h"
+#include "core/callouts.h"
 #include "core/manager-private.h"
 #include "host/sysfs.h"
 
@@ -242,6 +243,7 @@ int reconcile_all(Manager *m, Failure *f, ManagerReply reply, void *userdata) {
 }
 
 int manager_rescan(Manager *m, Failure *f, ManagerReply reply, void *userdata) {
+        callouts_forget(m);
         return reconcile_all(m, f, reply, userdata);
 }
 

@@ -8,6 +8,7 @@
 
 #include "api/mdevd-messages.h"
 #include "base/log.h"
+#include "core/callouts.h"
 #include "core/manager-private.h"
 
 /* One verb under way. */
@@ -103,7 +104,12 @@ static void on_fact(const Frame *fact, void *owner) {
         case FRAME_INVALID:
                 rc = files_add_invalid(v->m, fact->path, fact->reason);
                 break;
+        case FRAME_SCRIPT:
+        case FRAME_CAPABILITY:
+                callouts_take_in(v->m, fact, &v->uuid);
+                break;
         case FRAME_TYPES:
+        case FRAME_ATTRIBUTES:
         case FRAME_RESULT:
         case _FRAME_KIND_MAX:
                 break;
@@ -216,10 +222,11 @@ static int look_after_death(Verb *v) {
 }
 
 /* Gives the request of a verb that the registry has let begin to a worker; takes the verb over. */
-static int submit(Verb *v, Request *request, Failure *f) {
+static int submit(Verb *v, Request *request, bool force, Failure *f) {
         Manager *m = v->m;
         int r;
 
+        callouts_prepare(m, force, request);
         request->op = v->op;
         request->definition.uuid = v->uuid;
         r = operations_submit(m->operations, request, v->kind, -EBADF, &handler, v, f);
@@ -240,37 +247,47 @@ static int no_memory(Failure *f) {
 
 /* Verbs */
 
-int manager_define(Manager *m, const Definition *d, const char *text, bool alternate, Failure *f,
+int manager_define(Manager *m, const Definition *d, const DefineOptions *options, Failure *f,
                 ManagerReply reply, void *userdata) {
         _cleanup_(request_done) Request request = { .kind = REQUEST_DEFINE };
         _cleanup_(verb_freep) Verb *v = NULL;
         int r;
 
-        if (definition_copy(d, &request.definition) < 0 || free_and_strdup(&request.text, text) < 0 ||
+        if (definition_copy(d, &request.definition) < 0 ||
+                        free_and_strdup(&request.text, options->text) < 0 ||
                         verb_new(m, OPERATION_DEFINE, &d->uuid, reply, userdata, &v) < 0)
                 return no_memory(f);
 
-        r = registry_begin_define(m->registry, &d->uuid, d->parent, alternate, v->op, f);
+        r = registry_begin_define(m->registry, &d->uuid, d->parent, options->alternate, v->op, f);
         if (r < 0)
                 return r;
-        return submit(TAKE_PTR(v), &request, f);
+        return submit(TAKE_PTR(v), &request, options->force, f);
 }
 
-int manager_modify(Manager *m, const Definition *d, const Modification *modification, const char *text,
-                Failure *f, ManagerReply reply, void *userdata) {
-        _cleanup_(request_done) Request request = { .kind = REQUEST_MODIFY };
+int manager_modify(Manager *m, const Definition *d, const Modification *modification,
+                const ModifyOptions *options, Failure *f, ManagerReply reply, void *userdata) {
+        _cleanup_(request_done) Request request = {
+                .kind = REQUEST_MODIFY,
+                .define = options->defined,
+                .live = options->live,
+                .direct = options->direct,
+        };
+        const Device *device = registry_find(m->registry, &d->uuid);
         _cleanup_(verb_freep) Verb *v = NULL;
         int r;
 
-        if (definition_copy(d, &request.definition) < 0 || free_and_strdup(&request.text, text) < 0 ||
+        if (definition_copy(d, &request.definition) < 0 ||
+                        free_and_strdup(&request.text, options->text) < 0 ||
+                        (device && free_and_strdup(&request.path, device->path) < 0) ||
                         modification_copy(modification, &request.modification) < 0 ||
                         verb_new(m, OPERATION_MODIFY, &d->uuid, reply, userdata, &v) < 0)
                 return no_memory(f);
 
-        r = registry_begin_modify(m->registry, &d->uuid, d->parent, v->op, f);
+        r = options->live ? registry_begin_live(m->registry, &d->uuid, d->parent, options->defined, v->op, f)
+                          : registry_begin_modify(m->registry, &d->uuid, d->parent, v->op, f);
         if (r < 0)
                 return r;
-        return submit(TAKE_PTR(v), &request, f);
+        return submit(TAKE_PTR(v), &request, options->force, f);
 }
 
 /* The parents that a device has definitions on: all, or just @parent. */
@@ -290,8 +307,8 @@ static char **copy_parents(const Device *d, const char *parent) {
         return TAKE_PTR(parents);
 }
 
-int manager_undefine(Manager *m, const Uuid *uuid, const char *parent, Failure *f, ManagerReply reply,
-                void *userdata) {
+int manager_undefine(Manager *m, const Uuid *uuid, const char *parent, bool force, Failure *f,
+                ManagerReply reply, void *userdata) {
         _cleanup_(request_done) Request request = { .kind = REQUEST_UNDEFINE };
         _cleanup_(verb_freep) Verb *v = NULL;
         int r;
@@ -303,7 +320,7 @@ int manager_undefine(Manager *m, const Uuid *uuid, const char *parent, Failure *
         r = registry_begin_undefine(m->registry, uuid, parent, v->op, f);
         if (r < 0)
                 return r;
-        return submit(TAKE_PTR(v), &request, f);
+        return submit(TAKE_PTR(v), &request, force, f);
 }
 
 /* Whether a device that is to be created can be defined as well. */
@@ -344,7 +361,7 @@ int manager_create(Manager *m, const Definition *d, const CreateOptions *options
         r = registry_begin_create(m->registry, &d->uuid, d->parent, d->type, v->op, f);
         if (r < 0)
                 return r;
-        return submit(TAKE_PTR(v), &request, f);
+        return submit(TAKE_PTR(v), &request, options->force, f);
 }
 
 static int on_deadline(sd_event_source *s _unused_, uint64_t usec _unused_, void *userdata) {
@@ -388,7 +405,7 @@ int manager_stop(Manager *m, const Uuid *uuid, const char *parent, const StopOpt
         r = registry_begin_remove(m->registry, uuid, v->op, f);
         if (r < 0)
                 return r;
-        return submit(TAKE_PTR(v), &request, f);
+        return submit(TAKE_PTR(v), &request, options->force, f);
 }
 
 /* Work of an earlier daemon's workers */

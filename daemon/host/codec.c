@@ -65,7 +65,8 @@ static size_t find_escaped_nul(const char *text, size_t size) {
         return SIZE_MAX;
 }
 
-static int parse_json(const char *text, size_t size, json_object **ret, char **ret_reason) {
+/* One value of type @type. */
+static int parse_value(const char *text, size_t size, json_type type, json_object **ret, char **ret_reason) {
         _cleanup_(json_tokener_freep) json_tokener *tokener = json_tokener_new_ex(DEFINITION_DEPTH_MAX);
         _cleanup_(json_object_putp) json_object *object = NULL;
         enum json_tokener_error error;
@@ -88,14 +89,18 @@ static int parse_json(const char *text, size_t size, json_object **ret, char **r
         /* json-c takes a NUL for the end of its input. */
         if (json_tokener_get_parse_end(tokener) != size)
                 return bad_at(ret_reason, text, json_tokener_get_parse_end(tokener), "unexpected character");
-        if (!json_object_is_type(object, json_type_object))
-                return bad(ret_reason, "line 1, column 1: not a JSON object");
+        if (!json_object_is_type(object, type))
+                return bad(ret_reason, "line 1, column 1: not a JSON %s", json_type_to_name(type));
         nul = find_escaped_nul(text, size);
         if (nul != SIZE_MAX)
                 return bad_at(ret_reason, text, nul, "a NUL in a string");
 
         *ret = TAKE_PTR(object);
         return 0;
+}
+
+static int parse_json(const char *text, size_t size, json_object **ret, char **ret_reason) {
+        return parse_value(text, size, json_type_object, ret, ret_reason);
 }
 
 /* The string that @value is; NULL if it is none, or has a NUL within. */
@@ -138,9 +143,6 @@ static int parse_attribute(json_object *element, size_t index, Attributes *attri
 static int parse_attributes(json_object *array, Attributes *ret, char **ret_reason) {
         _cleanup_(attributes_done) Attributes attributes = {};
 
-        if (!json_object_is_type(array, json_type_array))
-                return bad(ret_reason, "\"attrs\" is not an array");
-
         for (size_t i = 0; i < json_object_array_length(array); i++) {
                 int r = parse_attribute(json_object_array_get_idx(array, i), i, &attributes, ret_reason);
 
@@ -178,6 +180,8 @@ int codec_parse(const char *text, size_t size, const Uuid *uuid, const char *par
         d.autostart = streq_ptr(string_value(value), "auto");
 
         value = json_object_object_get(object, "attrs");
+        if (value && !json_object_is_type(value, json_type_array))
+                return bad(ret_reason, "\"attrs\" is not an array");
         if (value) {
                 r = parse_attributes(value, &d.attributes, ret_reason);
                 if (r < 0)
@@ -284,5 +288,133 @@ int codec_format(const Definition *d, const char *original, size_t original_size
 
         *ret = TAKE_PTR(text);
         *ret_size = size;
+        return 0;
+}
+
+/* Scripts */
+
+int codec_format_for_script(const Definition *d, char **ret) {
+        _cleanup_(definition_done) Definition again = {};
+        _cleanup_(freep) char *text = NULL;
+        const char *separator = "";
+        size_t size;
+        FILE *f;
+
+        f = open_memstream(&text, &size);
+        if (!f)
+                return -ENOMEM;
+
+        fputs("{\"mdev_type\":", f);
+        write_string(f, d->type);
+        fprintf(f, ",\"start\":\"%s\",\"attrs\":[", d->autostart ? "auto" : "manual");
+        FOREACH_ATTRIBUTE(name, value, &d->attributes) {
+                fprintf(f, "%s{", separator);
+                write_string(f, name);
+                fputc(':', f);
+                write_string(f, value);
+                fputc('}', f);
+                separator = ",";
+        }
+        fputs("]}", f);
+        if (fclose(f) != 0)
+                return -ENOMEM;
+
+        /* The same proof. */
+        if (codec_parse(text, size, &d->uuid, d->parent, &again, NULL) < 0 || !definition_equal(&again, d))
+                return -ENOMEM;
+
+        *ret = TAKE_PTR(text);
+        return 0;
+}
+
+/* Programs in C send their string's end along, and others a newline. */
+static size_t trimmed_size(const char *text, size_t size) {
+        while (size > 0 && (text[size - 1] == '\0' || strchr(" \t\r\n", text[size - 1])))
+                size--;
+        return size;
+}
+
+int codec_parse_answer(const char *text, size_t size, Attributes *ret, char **ret_reason) {
+        _cleanup_(json_object_putp) json_object *array = NULL;
+        json_object *first;
+        int r;
+
+        size = trimmed_size(text, size);
+        if (size == 0) {
+                *ret = (Attributes){};
+                return 0;
+        }
+        r = parse_value(text, size, json_type_array, &array, ret_reason);
+        if (r < 0)
+                return r;
+
+        first = json_object_array_length(array) == 1 ? json_object_array_get_idx(array, 0) : NULL;
+        if (json_object_is_type(first, json_type_object) && json_object_object_length(first) == 0) {
+                *ret = (Attributes){};
+                return 0;
+        }
+        return parse_attributes(array, ret, ret_reason);
+}
+
+/* The set of words of a list, as bits. Return: 0; -EBADMSG if it is no list of words; -ENOMEM. */
+static int parse_words(json_object *list, const char *(*word)(unsigned), unsigned n, uint32_t *ret,
+                char **ret_unknown) {
+        *ret = 0;
+        if (!json_object_is_type(list, json_type_array))
+                return -EBADMSG;
+
+        for (size_t i = 0; i < json_object_array_length(list); i++) {
+                const char *s = string_value(json_object_array_get_idx(list, i));
+                unsigned k = 0;
+
+                if (!s)
+                        return -EBADMSG;
+                while (k < n && !streq(s, word(k)))
+                        k++;
+                if (k < n)
+                        *ret |= UINT32_C(1) << k;
+                else if (!*ret_unknown && free_and_strdup(ret_unknown, s) < 0)
+                        return -ENOMEM;
+        }
+
+        return 0;
+}
+
+static const char *action_word(unsigned i) {
+        return script_action_to_string((ScriptAction) i);
+}
+
+static const char *event_word(unsigned i) {
+        return script_event_to_string((ScriptEvent) i);
+}
+
+int codec_parse_capabilities(const char *text, size_t size, Capability *ret, char **ret_unknown) {
+        _cleanup_(json_object_putp) json_object *object = NULL;
+        _cleanup_(freep) char *unknown = NULL;
+        json_object *supports, *version;
+        uint32_t actions, events;
+        int r;
+
+        r = parse_json(text, trimmed_size(text, size), &object, NULL);
+        if (r < 0)
+                return r;
+        supports = json_object_object_get(object, "supports");
+        if (!json_object_is_type(supports, json_type_object))
+                return -EBADMSG;
+        version = json_object_object_get(supports, "version");
+        if (!json_object_is_type(version, json_type_int) || json_object_get_int64(version) < 0 ||
+                        json_object_get_int64(version) > (int64_t) UINT32_MAX)
+                return -EBADMSG;
+        r = parse_words(json_object_object_get(supports, "actions"), action_word, _SCRIPT_ACTION_MAX,
+                        &actions, &unknown);
+        if (r >= 0)
+                r = parse_words(json_object_object_get(supports, "events"), event_word, _SCRIPT_EVENT_MAX,
+                                &events, &unknown);
+        if (r < 0)
+                return r;
+
+        ret->actions = actions;
+        ret->events = events;
+        *ret_unknown = TAKE_PTR(unknown);
         return 0;
 }

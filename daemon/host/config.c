@@ -25,6 +25,7 @@ static const struct {
         { "Limits", "CallsPerClientMax", offsetof(Config, calls_per_client_max), 1, 1000000 },
         { "Limits", "AuthorizationsMax", offsetof(Config, authorizations_max), 1, 65536 },
         { "Limits", "AuthorizationsPerClientMax", offsetof(Config, authorizations_per_client_max), 1, 65536 },
+        { "CallOuts", "TimeoutSec", offsetof(Config, script_timeout_sec), 1, 86400 },
 };
 
 static char *strip(char *s) {

@@ -16,6 +16,9 @@ typedef struct Config {
         uint32_t calls_per_client_max;          /* CallsPerClientMax= */
         uint32_t authorizations_max;            /* AuthorizationsMax= */
         uint32_t authorizations_per_client_max; /* AuthorizationsPerClientMax= */
+
+        /* [CallOuts] */
+        uint32_t script_timeout_sec; /* TimeoutSec= */
 } Config;
 
 /* A definition with two attributes takes some 400 bytes of memory, a worker process some 500 KiB, a call or
@@ -28,6 +31,7 @@ typedef struct Config {
                         .calls_per_client_max = 1024,        \
                         .authorizations_max = 256,           \
                         .authorizations_per_client_max = 16, \
+                        .script_timeout_sec = 300,           \
         })
 
 /* Told of each line that is not understood, and of each file that cannot be read (@line 0). */

@@ -2,32 +2,18 @@
 
 /* Each effect ends with a look at what is there now, and that look, not the error, is what the daemon
  * believes. An effect in several steps undoes the earlier ones when a later one fails; if undoing fails too,
- * both are told. */
+ * both are told. Scripts are run around it, all by this process: "pre", the effect, the look, "post",
+ * notifiers; the result is told when the last of them has ended. */
 
 #include <fcntl.h>
-#include <stdio.h>
 #include <sys/file.h>
 
 #include "host/codec.h"
 #include "host/driver.h"
-#include "host/effect.h"
-#include "host/holder.h"
+#include "host/effect-private.h"
 #include "host/kmsg.h"
-#include "host/store.h"
 #include "host/sysfs.h"
 #include "model/name.h"
-
-typedef struct Effect {
-        const Request *request;
-        int root_fd;
-        int sys_fd; /* -EBADF: there is no /sys */
-        int lock_fd;
-        int kmsg_fd;
-        Store *store;
-        Frame result;
-        EffectEmit emit;
-        void *userdata;
-} Effect;
 
 static void emit(Effect *e, Frame *frame, FrameKind kind) {
         frame->kind = kind;
@@ -35,13 +21,9 @@ static void emit(Effect *e, Frame *frame, FrameKind kind) {
         (void) e->emit(frame, e->userdata);
 }
 
-static Failure *failure_of(Effect *e) {
-        return &e->result.failure;
-}
-
 /* Facts */
 
-static Presence report_sighting(Effect *e, const char *path) {
+Presence report_sighting(Effect *e, const char *path) {
         _cleanup_(frame_done) Frame frame = FRAME_INIT;
 
         if (e->sys_fd >= 0)
@@ -110,7 +92,7 @@ static int report_file(const char *parent, const char *name, const Uuid *uuid, c
 
 /* What the disk says about one definition now. One that cannot be read is reported as such and not as gone.
  */
-static void report_definition(Effect *e, const char *parent) {
+void report_definition(Effect *e, const char *parent) {
         const Uuid *uuid = &e->request->definition.uuid;
         _cleanup_(frame_done) Frame frame = FRAME_INIT;
         _cleanup_(freep) char *text = NULL;
@@ -149,168 +131,59 @@ static void report_types_around(Effect *e, const char *parent) {
                 report_types(e, *s);
 }
 
-/* Effects */
+/* Scripts: see callout.h for when they are called */
 
-/* The driver's own words about a refusal, if it logged any. */
-static void add_kernel_line(Effect *e) {
-        const Definition *d = &e->request->definition;
-        Failure *f = failure_of(e);
+static void on_said(const char *script, const char *text, bool failed, void *userdata) {
+        _cleanup_(frame_done) Frame frame = FRAME_INIT;
+        Effect *e = userdata;
 
-        if ((f->kind == FAILURE_KERNEL || f->kind == FAILURE_ATTRIBUTE || f->kind == FAILURE_NO_CAPACITY) &&
-                        !f->detail)
-                f->detail = kmsg_last_line(e->kmsg_fd, UUID_TEXT(&d->uuid), d->parent);
-}
-
-/* Puts @d in its file. @original: the text whose other keys are kept; NULL: there is none. */
-static int write_definition(
-                Effect *e, const Definition *d, const char *original, size_t original_size, bool replace) {
-        _cleanup_(freep) char *text = NULL, *path = NULL;
-        size_t size;
-        int r;
-
-        r = codec_format(d, original, original_size, &text, &size);
-        if (r == -EFBIG) {
-                path = store_path(d->parent, UUID_TEXT(&d->uuid));
-                return failure_set(failure_of(e), FAILURE_STORE, r, path, NULL);
-        }
-        if (r < 0)
-                return failure_set(failure_of(e), FAILURE_NO_MEMORY, 0, NULL, NULL);
-        return store_write(e->store, d->parent, &d->uuid, text, size, replace, failure_of(e));
-}
-
-/* The definition that the request brings along. */
-static int write_requested(Effect *e, bool replace) {
-        const char *text = e->request->text;
-
-        return write_definition(e, &e->request->definition, text, text ? strlen(text) : 0, replace);
-}
-
-/* Changes what the file says now, which may be more than the daemon has heard of. */
-static int modify_definition(Effect *e) {
-        const Definition *d = &e->request->definition;
-        _cleanup_(freep) char *text = NULL, *reason = NULL,
-                              *path = store_path(d->parent, UUID_TEXT(&d->uuid));
-        _cleanup_(definition_done) Definition changed = {};
-        size_t size = 0;
-        int r;
-
-        r = store_read(e->store, d->parent, &d->uuid, &text, &size);
-        if (r == -ENOENT)
-                return failure_set(failure_of(e), FAILURE_NO_SUCH_DEFINITION, 0, path, NULL);
-        if (r < 0)
-                return failure_set(failure_of(e), FAILURE_STORE, r, path, NULL);
-        r = codec_parse(text, size, &d->uuid, d->parent, &changed, &reason);
-        if (r == -EBADMSG)
-                return failure_set(failure_of(e), FAILURE_INVALID_DEFINITION, 0, path, reason);
-        if (r < 0)
-                return failure_set(failure_of(e), FAILURE_NO_MEMORY, 0, NULL, NULL);
-
-        r = modification_apply(&e->request->modification, &changed, failure_of(e));
-        if (r < 0)
-                return r;
-        return write_definition(e, &changed, text, size, true);
-}
-
-/* Safe here and only here: create has returned. */
-static void roll_back_create(Effect *e) {
-        const Definition *d = &e->request->definition;
-        _cleanup_(failure_done) Failure failure = FAILURE_INIT;
-        int r;
-
-        r = driver_remove(e->sys_fd, d->parent, &d->uuid, &failure);
-        if (r < 0 && r != -ENODEV)
-                failure_of(e)->rollback_error = -r;
-}
-
-static void perform_create(Effect *e) {
-        const Definition *d = &e->request->definition;
-        Failure *f = failure_of(e);
-        char path[SYSFS_PATH_MAX], last[SYSFS_PATH_MAX + sizeof "/sys/"];
-        bool have_path;
-        int r;
-
-        r = driver_create(e->sys_fd, d->parent, d->type, &d->uuid, f);
-        if (r >= 0) {
-                have_path = sysfs_device_path(e->sys_fd, d->parent, &d->uuid, path) >= 0;
-                if (have_path)
-                        (void) snprintf(last, sizeof last, "/sys/%s", path);
-
-                r = driver_write_attributes(e->sys_fd, d->parent, &d->uuid, &d->attributes, f);
-                if (r >= 0 && e->request->define)
-                        r = write_requested(e, false);
-                if (r < 0)
-                        roll_back_create(e);
-        } else
-                have_path = false;
-
-        add_kernel_line(e);
-        e->result.created = r >= 0 || f->rollback_error > 0;
-        (void) report_sighting(e, have_path ? last : NULL);
-        if (e->request->define)
-                report_definition(e, d->parent);
-}
-
-/* Return: whether the device must be left alone, because somebody has it open. @ret: holds others off
- * meanwhile. */
-static bool is_in_use(Effect *e, Holder *ret) {
-        _cleanup_(sighting_done) Sighting seen = SIGHTING_INIT;
-        _cleanup_(freep) char *who = NULL;
-
-        *ret = HOLDER_INIT;
-        if (e->request->wait_for_release || e->sys_fd < 0 ||
-                        sysfs_probe(e->sys_fd, &e->request->definition.uuid, e->request->path, &seen) < 0 ||
-                        seen.presence != PRESENCE_PRESENT || holder_find(e->root_fd, &seen, ret) <= 0)
-                return false;
-
-        if (ret->pid > 0 && asprintf(&who, "process %d (%s)", (int) ret->pid, ret->comm) < 0)
-                who = NULL;
-        (void) failure_set(failure_of(e), FAILURE_IN_USE, 0, NULL, who);
-        return true;
-}
-
-static void perform_remove(Effect *e) {
-        const Definition *d = &e->request->definition;
-        _cleanup_(holder_done) Holder holder = HOLDER_INIT;
-        Failure *f = failure_of(e);
-        Presence seen;
-        int r;
-
-        if (is_in_use(e, &holder)) {
-                (void) report_sighting(e, e->request->path);
+        frame.path = strdup(script);
+        frame.reason = strdup(text);
+        frame.failed = failed;
+        if (!frame.path || !frame.reason)
                 return;
+
+        (void) text_make_printable(frame.path);
+        emit(e, &frame, FRAME_SCRIPT);
+}
+
+static void on_learned(uint64_t fingerprint, Capability *capability, void *userdata) {
+        _cleanup_(frame_done) Frame frame = FRAME_INIT;
+        Effect *e = userdata;
+
+        frame.fingerprint = fingerprint;
+        frame.capability = *capability;
+        *capability = (Capability){};
+        emit(e, &frame, FRAME_CAPABILITY);
+}
+
+int begin_action(Effect *e, ScriptAction action, const Definition *d, Callout **ret) {
+        _cleanup_(callout_freep) Callout *c = NULL;
+        int r;
+
+        if (callout_new(&c, e->callouts, action, d) < 0)
+                return failure_set(failure_of(e), FAILURE_NO_MEMORY, 0, NULL, NULL);
+
+        r = callout_pre(c, e->request->force, failure_of(e));
+        if (r < 0) {
+                callout_notify(c, CALLOUT_NONE);
+                return r;
         }
 
-        r = driver_remove(e->sys_fd, d->parent, &d->uuid, f);
-        add_kernel_line(e);
-        seen = report_sighting(e, e->request->path);
-
-        /* Not there any more is what was asked for, whoever did it and whatever errno our attempt had. */
-        if (seen == PRESENCE_ABSENT || r >= 0)
-                (void) failure_set(f, FAILURE_NONE, 0, NULL, NULL);
-        else if (seen == PRESENCE_ORPHAN)
-                (void) failure_set(f, FAILURE_ORPHANED, 0, NULL, NULL);
-        else if (seen == PRESENCE_LEAVING)
-                (void) failure_set(f, FAILURE_BEING_REMOVED, 0, NULL, NULL);
+        *ret = TAKE_PTR(c);
+        return 0;
 }
 
-static void perform_define(Effect *e) {
-        (void) write_requested(e, false);
-        report_definition(e, e->request->definition.parent);
+void end_action(Callout *c, bool success) {
+        if (!c)
+                return;
+
+        callout_post(c, success);
+        callout_notify(c, success ? CALLOUT_SUCCESS : CALLOUT_FAILURE);
+        (void) callout_free(c);
 }
 
-static void perform_modify(Effect *e) {
-        if (e->request->text)
-                (void) write_requested(e, true);
-        else
-                (void) modify_definition(e);
-        report_definition(e, e->request->definition.parent);
-}
-
-static void perform_undefine(Effect *e) {
-        (void) store_remove(e->store, e->request->parents, &e->request->definition.uuid, failure_of(e));
-        for (char **parent = e->request->parents; *parent; parent++)
-                report_definition(e, *parent);
-}
+/* Effects */
 
 static void perform_look(Effect *e) {
         /* Who holds it is at work on the device; what it leaves behind is what there is to see. */
@@ -340,9 +213,10 @@ static bool request_is_valid(const Request *r) {
         switch (r->kind) {
         case REQUEST_CREATE:
         case REQUEST_DEFINE:
+        case REQUEST_ATTRIBUTES:
                 return d->parent && d->type;
         case REQUEST_MODIFY:
-                return d->parent && (!r->text || d->type);
+                return d->parent && ((!r->text && !r->live) || d->type);
         case REQUEST_REMOVE:
                 return d->parent;
         case REQUEST_UNDEFINE:
@@ -360,24 +234,36 @@ static bool request_is_valid(const Request *r) {
 
 /* A removal, or a creation that is not written down, does not depend on the disk. */
 static bool request_needs_store(const Request *r) {
-        return r->kind != REQUEST_REMOVE && r->kind != REQUEST_TYPES &&
-                        (r->kind != REQUEST_CREATE || r->define);
+        return r->kind != REQUEST_REMOVE && r->kind != REQUEST_TYPES && r->kind != REQUEST_ATTRIBUTES &&
+                        (r->kind != REQUEST_CREATE || r->define) &&
+                        (r->kind != REQUEST_MODIFY || !r->live || r->define);
+}
+
+static bool request_needs_scripts(const Request *r) {
+        return r->kind != REQUEST_LOOK && r->kind != REQUEST_SCAN && r->kind != REQUEST_TYPES;
 }
 
 static void perform(Effect *e) {
+        const Request *request = e->request;
+        const CalloutListener listener = { .said = on_said, .learned = on_learned, .userdata = e };
         int r;
 
-        if (!request_is_valid(e->request)) {
+        if (!request_is_valid(request)) {
                 (void) failure_set(failure_of(e), FAILURE_WORKER, EBADMSG, NULL, "incomplete request");
                 return;
         }
-        r = request_needs_store(e->request) ? store_open(e->root_fd, &e->store) : 0;
+        r = request_needs_store(request) ? store_open(e->root_fd, &e->store) : 0;
         if (r < 0) {
                 (void) failure_set(failure_of(e), FAILURE_STORE, r, "/" STORE_DIRECTORY, NULL);
                 return;
         }
 
-        switch (e->request->kind) {
+        if (request_needs_scripts(request) &&
+                        callouts_new(&e->callouts, e->root_fd, &request->capabilities,
+                                        request->script_timeout_sec, &listener, failure_of(e)) < 0)
+                return;
+
+        switch (request->kind) {
         case REQUEST_CREATE:
                 perform_create(e);
                 break;
@@ -402,20 +288,24 @@ static void perform(Effect *e) {
         case REQUEST_TYPES:
                 perform_types(e);
                 break;
+        case REQUEST_ATTRIBUTES:
+                perform_attributes(e);
+                break;
         case _REQUEST_KIND_MAX:
                 break;
         }
 }
 
 void effect_perform(int root_fd, const Request *request, int lock_fd, EffectEmit emit_fn, void *userdata) {
+        bool enters_driver = request->kind == REQUEST_CREATE || request->kind == REQUEST_REMOVE ||
+                        (request->kind == REQUEST_MODIFY && request->live);
         const Definition *d = &request->definition;
         Effect e = {
                 .request = request,
                 .root_fd = root_fd,
                 .sys_fd = openat(root_fd, "sys", O_PATH | O_DIRECTORY | O_CLOEXEC),
                 .lock_fd = lock_fd,
-                .kmsg_fd = request->kind == REQUEST_CREATE || request->kind == REQUEST_REMOVE ? kmsg_open()
-                                                                                              : -EBADF,
+                .kmsg_fd = enters_driver ? kmsg_open() : -EBADF,
                 .result = FRAME_INIT,
                 .emit = emit_fn,
                 .userdata = userdata,
@@ -433,6 +323,7 @@ void effect_perform(int root_fd, const Request *request, int lock_fd, EffectEmit
                 report_types_around(&e, d->parent);
 
         frame_done(&e.result);
+        e.callouts = callouts_free(e.callouts);
         e.store = store_free(e.store);
         (void) safe_close(e.kmsg_fd);
         (void) safe_close(e.sys_fd);

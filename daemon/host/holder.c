@@ -227,3 +227,20 @@ int holder_find(int root_fd, const Sighting *seen, Holder *ret) {
          */
         return busy && (ret->pid > 0 || blind);
 }
+
+int holder_look(int root_fd, const Sighting *seen, Holder *ret) {
+        char group_node[LINK_MAX_LENGTH], device_node[LINK_MAX_LENGTH];
+        _cleanup_(closep) int proc_fd = -EBADF;
+        bool blind;
+
+        *ret = HOLDER_INIT;
+        if (seen->iommu_group < 0 || !seen->path)
+                return 0;
+
+        (void) snprintf(group_node, sizeof group_node, "/dev/vfio/%d", seen->iommu_group);
+        find_device_node(root_fd, seen, device_node);
+        proc_fd = openat(root_fd, "proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (proc_fd < 0)
+                return -errno;
+        return look_at_all(proc_fd, seen, group_node, device_node, ret, &blind);
+}

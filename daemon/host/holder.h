@@ -29,3 +29,8 @@ void holder_done(Holder *h);
  * Return: 1 it is in use, and @ret says by whom; 0 it is not; a negative errno: it cannot be found out.
  */
 int holder_find(int root_fd, const Sighting *seen, Holder *ret);
+
+/* Only looks at the processes, and so is no hindrance to anybody who is about to open the device: for
+ * showing. Return: 1 a process was seen, and @ret says which; 0 none was, or none that may be looked at; a
+ * negative errno. */
+int holder_look(int root_fd, const Sighting *seen, Holder *ret);

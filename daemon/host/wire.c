@@ -16,6 +16,7 @@ void request_done(Request *r) {
         free(r->text);
         free(r->path);
         (void) strv_free(r->parents);
+        capabilities_done(&r->capabilities);
         *r = (Request){};
 }
 
@@ -26,6 +27,8 @@ void frame_done(Frame *f) {
         free(f->reason);
         free(f->parent);
         types_done(&f->types);
+        attributes_done(&f->attributes);
+        capability_done(&f->capability);
         failure_done(&f->failure);
         *f = FRAME_INIT;
 }
@@ -134,6 +137,20 @@ static void put_types(Writer *w, const Types *types) {
         }
 }
 
+static void put_capability(Writer *w, const Capability *c) {
+        put_string(w, c->type);
+        put_string(w, c->script);
+        put_u32(w, c->actions);
+        put_u32(w, c->events);
+}
+
+static void put_capabilities(Writer *w, const Capabilities *c) {
+        put_u64(w, c->fingerprint);
+        put_u32(w, (uint32_t) c->n);
+        for (size_t i = 0; i < c->n; i++)
+                put_capability(w, &c->list[i]);
+}
+
 static void put_failure(Writer *w, const Failure *f) {
         put_u32(w, f->kind);
         put_u32(w, (uint32_t) f->error);
@@ -146,6 +163,7 @@ static void put_failure(Writer *w, const Failure *f) {
         put_string(w, f->subject);
         put_string(w, f->detail);
         put_u32(w, (uint32_t) f->rollback_error);
+        put_u32(w, f->changed_live);
 }
 
 static Writer begin_frame(Buffer *b, uint32_t kind, OpId op) {
@@ -179,6 +197,11 @@ int request_encode(const Request *r, Buffer *b) {
         put_string(&w, r->text);
         put_string(&w, r->path);
         put_strings(&w, r->parents);
+        put_u32(&w, r->live);
+        put_u32(&w, r->direct);
+        put_u32(&w, r->force);
+        put_u32(&w, r->script_timeout_sec);
+        put_capabilities(&w, &r->capabilities);
         return end_frame(&w);
 }
 
@@ -200,6 +223,18 @@ int frame_encode(const Frame *f, Buffer *b) {
         case FRAME_TYPES:
                 put_string(&w, f->parent);
                 put_types(&w, &f->types);
+                break;
+        case FRAME_ATTRIBUTES:
+                put_attributes(&w, &f->attributes);
+                break;
+        case FRAME_SCRIPT:
+                put_string(&w, f->path);
+                put_string(&w, f->reason);
+                put_u32(&w, f->failed);
+                break;
+        case FRAME_CAPABILITY:
+                put_u64(&w, f->fingerprint);
+                put_capability(&w, &f->capability);
                 break;
         case FRAME_RESULT:
                 put_failure(&w, &f->failure);
@@ -416,6 +451,29 @@ static void get_types(Reader *r, Types *ret) {
         }
 }
 
+static void get_capability(Reader *r, Capability *ret) {
+        ret->type = get_required(r);
+        ret->script = get_string(r);
+        ret->actions = get_u32(r);
+        ret->events = get_u32(r);
+}
+
+static void get_capabilities(Reader *r, Capabilities *ret) {
+        uint64_t fingerprint = get_u64(r);
+        uint32_t n = get_enum(r, CAPABILITIES_MAX + 1);
+
+        for (uint32_t i = 0; i < n && r->error >= 0; i++) {
+                _cleanup_(capability_done) Capability c = {};
+
+                get_capability(r, &c);
+                if (r->error >= 0)
+                        r->error = capabilities_add(ret, fingerprint, &c);
+        }
+        if (r->error >= 0 && ret->n != n)
+                r->error = -EBADMSG;
+        ret->fingerprint = fingerprint;
+}
+
 static void get_failure(Reader *r, Failure *ret) {
         ret->kind = (FailureKind) get_enum(r, _FAILURE_MAX);
         ret->error = (int) get_u32(r);
@@ -428,6 +486,7 @@ static void get_failure(Reader *r, Failure *ret) {
         ret->subject = get_string(r);
         ret->detail = get_string(r);
         ret->rollback_error = (int) get_u32(r);
+        ret->changed_live = get_bool(r);
 
         if (ret->error < 0 || ret->state < -1 || ret->state >= _DEVICE_STATE_MAX)
                 r->error = r->error < 0 ? r->error : -EBADMSG;
@@ -479,6 +538,11 @@ int request_decode(const char *data, size_t size, Request *ret, size_t *ret_used
         request.text = get_string(&r);
         request.path = get_string(&r);
         request.parents = get_strings(&r);
+        request.live = get_bool(&r);
+        request.direct = get_bool(&r);
+        request.force = get_bool(&r);
+        request.script_timeout_sec = get_u32(&r);
+        get_capabilities(&r, &request.capabilities);
 
         rc = end_reading(&r);
         if (rc < 0)
@@ -518,6 +582,18 @@ int frame_decode(const char *data, size_t size, Frame *ret, size_t *ret_used) {
         case FRAME_TYPES:
                 frame.parent = get_required(&r);
                 get_types(&r, &frame.types);
+                break;
+        case FRAME_ATTRIBUTES:
+                get_attributes(&r, &frame.attributes);
+                break;
+        case FRAME_SCRIPT:
+                frame.path = get_required(&r);
+                frame.reason = get_required(&r);
+                frame.failed = get_bool(&r);
+                break;
+        case FRAME_CAPABILITY:
+                frame.fingerprint = get_u64(&r);
+                get_capability(&r, &frame.capability);
                 break;
         case FRAME_RESULT:
                 get_failure(&r, &frame.failure);

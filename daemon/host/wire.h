@@ -8,6 +8,7 @@
  *
  * A frame: u32 magic, u32 kind, u64 operation, u32 size of the payload, payload. */
 
+#include "model/capabilities.h"
 #include "model/definition.h"
 #include "model/failure.h"
 #include "model/modification.h"
@@ -20,14 +21,18 @@
 
 /* Requests: daemon to worker, one for a worker's whole life. */
 typedef enum RequestKind {
-        REQUEST_CREATE,   /* definition: parent, type, attributes; also written to disk if @define */
-        REQUEST_REMOVE,   /* definition.parent: whose it must be; @path; @wait_for_release */
-        REQUEST_DEFINE,   /* definition; @text */
-        REQUEST_MODIFY,   /* definition.parent; @modification, or with @text the whole definition */
+        REQUEST_CREATE, /* definition: parent, type, attributes; also written to disk if @define */
+        REQUEST_REMOVE, /* definition.parent: whose it must be; @path; @wait_for_release */
+        REQUEST_DEFINE, /* definition; @text */
+        REQUEST_MODIFY, /* definition.parent; @modification, or with @text the whole definition; with @live of
+                           the active device, whose type definition.type is then, and of what is on disk only
+                           with @define */
         REQUEST_UNDEFINE, /* @parents */
         REQUEST_LOOK,  /* @path: see what is there of the device and of its files, after the lock is free */
         REQUEST_SCAN,  /* all files */
         REQUEST_TYPES, /* @parents: read their types */
+        REQUEST_ATTRIBUTES, /* definition: parent, type: have a script tell the attributes of an active device
+                             */
         _REQUEST_KIND_MAX,
 } RequestKind;
 
@@ -42,6 +47,13 @@ typedef struct Request {
                      */
         char *path; /* where the device was last; NULL if not known */
         char **parents; /* NULL-terminated; NULL if the kind takes none */
+        bool live;
+        bool direct; /* with @live: where no script can do it, write the attributes */
+
+        /* For those that run scripts. */
+        bool force; /* go on although one refuses */
+        uint32_t script_timeout_sec;
+        Capabilities capabilities; /* what is known of them */
 } Request;
 
 void request_done(Request *r);
@@ -53,6 +65,9 @@ typedef enum FrameKind {
                              parent) */
         FRAME_INVALID,    /* path, reason: a file that says nothing */
         FRAME_TYPES,      /* parent, types */
+        FRAME_ATTRIBUTES, /* attributes */
+        FRAME_SCRIPT,     /* path, reason: what a script said; failed: it did */
+        FRAME_CAPABILITY, /* fingerprint, capability: what was found out about the scripts of a type */
         FRAME_RESULT,     /* failure; created: a device was made and is there */
         _FRAME_KIND_MAX,
 } FrameKind;
@@ -67,6 +82,10 @@ typedef struct Frame {
         char *reason;
         char *parent;
         Types types;
+        Attributes attributes;
+        bool failed;
+        uint64_t fingerprint;
+        Capability capability;
         Failure failure;
         bool created;
 } Frame;

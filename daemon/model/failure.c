@@ -32,9 +32,13 @@ static const int kind_errno[_FAILURE_MAX] = {
         [FAILURE_IN_USE] = EBUSY,
         [FAILURE_KERNEL] = EIO,
         [FAILURE_ATTRIBUTE] = EIO,
+        [FAILURE_LIVE_ATTRIBUTE] = EIO,
+        [FAILURE_NOT_LIVE] = EOPNOTSUPP,
         [FAILURE_INVALID_DEFINITION] = EBADMSG,
         [FAILURE_STORE] = EIO,
         [FAILURE_EXISTS_ON_DISK] = EEXIST,
+        [FAILURE_CALL_OUT] = ECANCELED,
+        [FAILURE_SCRIPT] = ECANCELED,
         [FAILURE_WORKER] = EIO,
         [FAILURE_PENDING] = EINPROGRESS,
         [FAILURE_CANCELLED] = ECANCELED,
@@ -83,6 +87,7 @@ void failure_copy(const Failure *f, Failure *ret) {
         ret->index = f->index;
         ret->state = f->state;
         ret->rollback_error = f->rollback_error;
+        ret->changed_live = f->changed_live;
 }
 
 int failure_errno(const Failure *f) {

@@ -45,9 +45,13 @@ typedef enum FailureKind {
         FAILURE_IN_USE,             /* @detail: by whom, if that can be seen */
         FAILURE_KERNEL,             /* @subject: "create", "remove" */
         FAILURE_ATTRIBUTE,          /* @index, @subject: name */
+        FAILURE_LIVE_ATTRIBUTE,     /* the same of a device that goes on: those before it have been written */
+        FAILURE_NOT_LIVE,           /* no script can change an active device of this type */
         FAILURE_INVALID_DEFINITION, /* @subject: path; @detail: position and reason */
         FAILURE_STORE,              /* @subject: path */
         FAILURE_EXISTS_ON_DISK,     /* @subject: path */
+        FAILURE_CALL_OUT,           /* a script refused: @subject: its path; @detail: how it ended */
+        FAILURE_SCRIPT,             /* the same of one whose answer was needed, so that nothing can go on */
         FAILURE_WORKER,             /* the worker could not be started, or died: @detail */
         FAILURE_PENDING,            /* the deadline passed; the operation goes on */
         FAILURE_CANCELLED,          /* the daemon is stopping; the work goes on */
@@ -67,6 +71,7 @@ typedef struct Failure {
         char *subject;
         char *detail;
         int rollback_error; /* positive errno if undoing failed too, so that the device may still be there */
+        bool changed_live;  /* the active device had been changed before, and stays so */
 } Failure;
 
 #define FAILURE_INIT ((Failure){ .kind = FAILURE_NONE, .state = -1 })

@@ -186,6 +186,41 @@ int registry_begin_modify(Registry *r, const Uuid *uuid, const char *parent, OpI
         return begin_change(r, uuid, parent, OPERATION_MODIFY, op, f);
 }
 
+int registry_begin_live(
+                Registry *r, const Uuid *uuid, const char *parent, bool defined, OpId op, Failure *f) {
+        Device *d = registry_find(r, uuid);
+        int rc;
+
+        rc = name_subject(f, uuid, parent, NULL);
+        if (rc < 0)
+                return rc;
+
+        if (!d || !device_is_visible(d))
+                return refuse(f, FAILURE_NO_SUCH_DEVICE, NULL, parent, NULL);
+        if (device_state(d) == DEVICE_DEFINED)
+                return refuse(f, FAILURE_NOT_ACTIVE, d,
+                                d->n_definitions > 0 ? d->definitions[0].parent : NULL,
+                                d->n_definitions > 0 ? d->definitions[0].type : NULL);
+        if (device_state(d) == DEVICE_ORPHANED)
+                return refuse_live(f, FAILURE_ORPHANED, d);
+        if (device_state(d) == DEVICE_CREATING || device_state(d) == DEVICE_REMOVING)
+                return check_idle(d, f);
+        if (!streq(d->parent->name, parent))
+                return refuse(f, FAILURE_CHANGED_MEANWHILE, d, parent, NULL);
+        if (defined && !device_find_definition(d, parent))
+                return refuse(f, FAILURE_NO_SUCH_DEFINITION, d, parent, NULL);
+        rc = check_idle(d, f);
+        if (rc < 0)
+                return rc;
+
+        rc = check_out_of_memory(registry_reserve_changes(r, 1), f);
+        if (rc < 0)
+                return rc;
+
+        device_begin(r, d, OPERATION_MODIFY, op);
+        return 0;
+}
+
 int registry_begin_undefine(Registry *r, const Uuid *uuid, const char *parent, OpId op, Failure *f) {
         return begin_change(r, uuid, parent, OPERATION_UNDEFINE, op, f);
 }

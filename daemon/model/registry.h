@@ -173,6 +173,10 @@ int registry_begin_define(
 int registry_begin_modify(Registry *r, const Uuid *uuid, const char *parent, OpId op, Failure *f);
 int registry_begin_undefine(Registry *r, const Uuid *uuid, const char *parent, OpId op, Failure *f);
 
+/* A change of what is active, on @parent; of nothing else, or with @defined of its definition there as well:
+ * then both the table's rows for remove and modify must let it begin. What lives goes on as it is. */
+int registry_begin_live(Registry *r, const Uuid *uuid, const char *parent, bool defined, OpId op, Failure *f);
+
 /* Takes over an operation that an earlier daemon began and whose worker is still at it: the slot is @op's
  * until registry_end(). @parent, @type: what it was about, NULL if not known. Return: 0; -EBUSY if an
  * operation is under way; -ENOMEM. */

@@ -20,6 +20,7 @@ BUS_CONFIG = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Config
   <type>system</type>
   <listen>unix:path={path}</listen>
   <auth>EXTERNAL</auth>
+  <limit name="max_replies_per_connection">50000</limit>
   <policy context="default">
     <allow own="*"/>
     <allow send_destination="*"/>
@@ -146,6 +147,7 @@ class Daemon:
     def __init__(self, tree, bus, directory):
         self.environment = {"DBUS_SYSTEM_BUS_ADDRESS": bus.address}
         notify = directory / "notify"
+        notify.unlink(missing_ok=True)
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready, open(directory / "mdevd.log", "wb") as log:
             ready.bind(str(notify))
             ready.settimeout(30)

@@ -712,8 +712,10 @@ def test_a_daemon_for_that_root(host):
 
 
 def test_no_daemon(host):
-    text = host.cli.fails("list")
-    assert text.startswith("Error: mdevd is not running and cannot be started: ")
+    for words in ["stop", "-u", U[1]], ["status"], ["tree"], ["show", U[1]], ["monitor"], ["wait", U[1]]:
+        text = host.cli.fails(*words)
+        assert text.startswith("Error: mdevd is not running and cannot be started: ")
+        assert "systemctl start mdevd" in text
 
 
 def test_the_daemon_dies(host):

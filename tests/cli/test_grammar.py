@@ -65,6 +65,7 @@ ACCEPTED = [
 
 # The same for what mdevctl 1.2.0 does not have yet.
 ACCEPTED_SINCE = [
+    ["stop", U],
     ["define", "-f", "-u", U],
     ["define", "--alternate", "-u", U],
     ["undefine", "-fu", U],
@@ -176,7 +177,6 @@ WRONG = [
     ["start-parent-mdevs", "p", "q"],
     ["start-parent-mdevs", "-p", "p"],
     ["stop"],
-    ["stop", U],
     ["stop", "-u", U, "-p", "p"],
     ["list", "nonsense"],
     ["list", ""],
@@ -227,7 +227,11 @@ WRONG_SINCE = [
 
 @pytest.mark.parametrize("words", ACCEPTED + ACCEPTED_SINCE + LIBVIRT, ids=repr)
 def test_accepted(cli, words):
-    assert "system bus" in cli.fails(*words)
+    if words[0] in ("list", "types"):
+        # What can be read is read.
+        cli.ok(*words)
+    else:
+        assert "system bus" in cli.fails(*words)
 
 
 @pytest.mark.parametrize("words", HELP + HELP_SINCE, ids=repr)
@@ -314,7 +318,7 @@ def test_version(cli):
 
 
 def test_lsmdev_lists(cli):
-    assert "system bus" in cli.fails("-d", name="lsmdev")
+    assert cli.ok("-d", name="lsmdev") == cli.ok("list", "-d")
     assert cli.ok("--help", name="lsmdev").startswith("List devices\n")
     cli.fails("list", status=2, name="lsmdev")
     cli.fails("-x", status=2, name="lsmdev")

@@ -8,10 +8,6 @@ feed it with altered texts.
 
 import re
 
-# Names of errors that call-out scripts will need. They are documented, and nothing raises them yet: the daemon runs no
-# such scripts. Whoever raises one takes it from here.
-RESERVED_FOR_CALL_OUTS = {"org.mdevd1.Error.CallOut"}
-
 # Each documented limit, and where the sources have it: a file, and a pattern with the number.
 LIMITS = {
     "UUIDs known": ("host/config.h", r"\.devices_max = (\w+)"),
@@ -27,6 +23,7 @@ LIMITS = {
     "bytes of a parent's or type's name": ("model/name.h", r"define NAME_LENGTH_MAX (\w+)"),
     "bytes of a definition's text": ("host/codec.h", r"define DEFINITION_TEXT_MAX[\s\\]*\(([^)]+)\)"),
     "depth of a definition's text": ("host/codec.h", r"define DEFINITION_DEPTH_MAX (\w+)"),
+    "bytes of a script's message": ("host/callout.c", r"define SAID_MAX (\w+)"),
     "invalid definitions told": ("core/files.c", r"define INVALID_MAX (\w+)"),
 }
 
@@ -205,15 +202,14 @@ def used_actions(sources, names):
 # Errors
 
 
-def error_differences(interfaces, in_header, raised, reserved=frozenset(RESERVED_FOR_CALL_OUTS)):
+def error_differences(interfaces, in_header, raised):
     """@interfaces: as documented, in a list, the first of which explains all errors."""
     explained = {e.get("name") for e in interfaces[0].documented("error")}
     of_methods = {e.get("name") for i in interfaces for m in i.methods.values() for e in m.documented("error")}
     found = [f"error {e} is in the header, but not documented" for e in sorted(in_header - explained)]
     found += [f"error {e} is raised, but not documented" for e in sorted(raised - explained)]
-    found += [f"error {e} is documented, but never raised" for e in sorted(explained - raised - reserved)]
-    found += [f"error {e} is raised, and must not be listed as reserved" for e in sorted(raised & reserved)]
-    found += [f"error {e} is documented, but no method has it" for e in sorted(explained - of_methods - reserved)]
+    found += [f"error {e} is documented, but never raised" for e in sorted(explained - raised)]
+    found += [f"error {e} is documented, but no method has it" for e in sorted(explained - of_methods)]
     found += [f"error {e} is one of a method, but not explained" for e in sorted(of_methods - explained)]
     found += [f"error {e} is explained without a word" for e in sorted(explained) if is_empty_error(interfaces[0], e)]
     return found
@@ -321,6 +317,36 @@ def limit_differences(interface, sources, settings):
             found.append(f"limit {name} is documented as {documented[name].get('value')}, but is {values or 'nowhere'}")
     named = {e.get("setting") for e in documented.values()} - {None}
     return found + only_in_one("setting", named, "documented", settings, "read")
+
+
+# Settings
+
+
+def settings(config_c, config_h):
+    """Each option of the configuration file with its section and its default."""
+    fields = re.findall(r'\{ "(\w+)", "(\w+)", offsetof\(Config, (\w+)\)', config_c)
+    return {(section, key): re.search(rf"\.{field} = (\w+)", config_h)[1] for section, key, field in fields}
+
+
+def documented_settings(page):
+    """The same of the manual page."""
+    found = {}
+    for title, body in re.findall(r'^\.SH "?\[(\w+)\] SECTION"?\n(.*?)(?=^\.SH)', page, re.M | re.S):
+        for key, text in re.findall(r"^\.TP\n\.I (\w+)=\n(.*?)(?=^\.TP|\Z)", body, re.M | re.S):
+            default = re.search(r"^Default: (\w+)\.$", text, re.M)
+            found[title.lower(), key] = default and default[1]
+    return found
+
+
+def setting_differences(actual, page):
+    actual = {(section.lower(), key): default for (section, key), default in actual.items()}
+    documented = documented_settings(page)
+    found = only_in_one("option", documented, "documented", actual, "read")
+    return found + [
+        f"option {key} is documented with the default {documented[section, key]}, but has {default}"
+        for (section, key), default in actual.items()
+        if documented.get((section, key), default) != default
+    ]
 
 
 def limit_settings(text):

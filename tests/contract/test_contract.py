@@ -82,6 +82,11 @@ class TestSources:
         assert settings
         assert contract.limit_differences(MANAGER, SOURCES, settings) == []
 
+    def test_settings(self):
+        actual = contract.settings(SOURCES["host/config.c"], SOURCES["host/config.h"])
+        assert len(actual) >= 7
+        assert contract.setting_differences(actual, (TOP / "api/mdevd.conf.5").read_text()) == []
+
 
 def arguments(method, **replaced):
     return [{**VALID, **replaced}[a.name] for a in method.side("in")]
@@ -155,6 +160,14 @@ BAD_CALLS = [
     ("CreateFromJSON", {"uuid": ""}, "ParentAbsent"),
     ("Stop", {"uuid": U[9]}, "NotFound"),
     ("Stop", {"uuid": U[2]}, "NotActive"),
+    ("Modify", {"uuid": U[9], "options": {"live": ("b", True)}}, "InvalidArgs"),
+    ("Modify", {"uuid": U[9], "changes": {"attributes": ("a(ss)", [])}, "options": {"live": ("b", True)}}, "NotFound"),
+    ("Modify", {"uuid": U[2], "changes": {"attributes": ("a(ss)", [])}, "options": {"live": ("b", True)}}, "NotActive"),
+    ("Modify", {"uuid": U[3], "parent": "here", "changes": {"attributes": ("a(ss)", [])}, "options": {"live": ("b", True)}}, "NotSupported"),
+    ("Modify", {"uuid": U[2], "options": {"direct": ("b", True)}}, "InvalidArgs"),
+    ("GetAttributes", {"uuid": U[9]}, "NotFound"),
+    ("GetAttributes", {"uuid": U[2]}, "NotActive"),
+    ("GetAttributes", {"uuid": ""}, "InvalidArgs"),
     ("StartParent", {"parent": "nowhere"}, "NotFound"),
     ("StartParent", {"parent": "p"}, "ParentAbsent"),
     ("StartParent", {"parent": "a/b"}, "InvalidArgs"),

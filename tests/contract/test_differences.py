@@ -114,41 +114,39 @@ def test_what_is_raised_is_what_something_makes():
 EXISTS = "org.mdevd1.Error.Exists"
 ALL_ERRORS = {e.get("name") for e in MANAGER.documented("error")}
 IN_HEADER = contract.header_errors(HEADER)
-RESERVED = contract.RESERVED_FOR_CALL_OUTS
 
 ERROR_MUTATIONS = {
-    "raised, undocumented": (MANAGER, IN_HEADER, ALL_ERRORS - RESERVED | {"x.New"}),
-    "in the header, undocumented": (MANAGER, IN_HEADER | {"x.New"}, ALL_ERRORS - RESERVED),
-    "documented, not raised": (MANAGER, IN_HEADER, ALL_ERRORS - RESERVED - {EXISTS}),
-    "reserved, raised": (MANAGER, IN_HEADER, ALL_ERRORS),
-    "reserved, undocumented": (
+    "raised, undocumented": (MANAGER, IN_HEADER, ALL_ERRORS | {"x.New"}),
+    "in the header, undocumented": (MANAGER, IN_HEADER | {"x.New"}, ALL_ERRORS),
+    "documented, not raised": (MANAGER, IN_HEADER, ALL_ERRORS - {EXISTS}),
+    "raised, another documented in its place": (
         altered('<doc:error name="org.mdevd1.Error.CallOut"', '<doc:error name="org.mdevd1.Error.Kernel"'),
         IN_HEADER,
-        ALL_ERRORS - RESERVED,
+        ALL_ERRORS,
     ),
     "of a method, not explained": (
         altered('<doc:error name="org.mdevd1.Error.Ambiguous">No parent', '<doc:error name="org.mdevd1.Error.Odd">No parent'),
         IN_HEADER,
-        ALL_ERRORS - RESERVED,
+        ALL_ERRORS,
     ),
     "explained without a word": (
         altered('errno="ENOMEM">Memory is short.', 'errno="ENOMEM">'),
         IN_HEADER,
-        ALL_ERRORS - RESERVED,
+        ALL_ERRORS,
     ),
 }
 
 
 @pytest.mark.parametrize("interface, in_header, raised", ERROR_MUTATIONS.values(), ids=ERROR_MUTATIONS)
 def test_errors(interface, in_header, raised):
-    assert contract.error_differences([MANAGER], IN_HEADER, ALL_ERRORS - RESERVED) == []
+    assert contract.error_differences([MANAGER], IN_HEADER, ALL_ERRORS) == []
     assert contract.error_differences([interface], in_header, raised)
 
 
 def test_an_error_that_no_method_has():
     text = MANAGER_TEXT.replace('<doc:error name="org.mdevd1.Error.InUse">', '<doc:error name="org.mdevd1.Error.Kernel">')
     interface = read_interfaces(text)["org.mdevd1.Manager"]
-    found = contract.error_differences([interface], IN_HEADER, ALL_ERRORS - RESERVED)
+    found = contract.error_differences([interface], IN_HEADER, ALL_ERRORS)
     assert found == ["error org.mdevd1.Error.InUse is documented, but no method has it"]
 
 
@@ -292,6 +290,24 @@ def test_messages(header, catalog):
 
 
 SETTINGS = contract.limit_settings(SOURCES["host/config.c"])
+
+
+CONFIG_C = '{ "Limits", "NMax", offsetof(Config, n_max), 1, 2 },'
+CONFIG_H = "(Config){ .n_max = 7, }"
+CONFIG_PAGE = '.SH "[LIMITS] SECTION"\n.TP\n.I NMax=\nHow many.\nDefault: 7.\n.SH EXAMPLE\n'
+
+SETTING_MUTATIONS = {
+    "another default": (CONFIG_H.replace("7", "8"), CONFIG_PAGE),
+    "another name": (CONFIG_H, CONFIG_PAGE.replace("NMax", "MMax")),
+    "another section": (CONFIG_H, CONFIG_PAGE.replace("LIMITS", "OTHERS")),
+    "no default": (CONFIG_H, CONFIG_PAGE.replace("Default: 7.\n", "")),
+}
+
+
+@pytest.mark.parametrize("header, page", SETTING_MUTATIONS.values(), ids=SETTING_MUTATIONS)
+def test_settings(header, page):
+    assert contract.setting_differences(contract.settings(CONFIG_C, CONFIG_H), CONFIG_PAGE) == []
+    assert contract.setting_differences(contract.settings(CONFIG_C, header), page)
 
 
 def with_bound(line):

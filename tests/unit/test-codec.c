@@ -663,6 +663,38 @@ static void test_random(void **state) {
         assert_true(n_taken > 1000);
 }
 
+/* Scripts: what they answer is test-callout.c's. */
+
+static void test_for_script(void **state) {
+        static const struct {
+                const char *text, *expected;
+        } rows[] = {
+                { "{\"mdev_type\":\"T\",\"start\":\"auto\"}",
+                                "{\"mdev_type\":\"T\",\"start\":\"auto\",\"attrs\":[]}" },
+                { "{\"x\":1,\"attrs\":[{\"a\":\"1\"},{\"a\":\"\"}],\"mdev_type\":\"T\",\"start\":0,\"mdevd\":{}}",
+                                "{\"mdev_type\":\"T\",\"start\":\"manual\",\"attrs\":[{\"a\":\"1\"},{\"a\":\"\"}]}" },
+                { "{\"mdev_type\":\"\xc3\xa9/\\\"\",\"start\":\"manual\",\"attrs\":[{\"b\":\"\\n\\u0001\\u007f\"}]}",
+                                NULL },
+                { "{\"mdev_type\":\"\xc3\xa9\\\"\",\"start\":\"manual\",\"attrs\":[{\"b\":\"/\\n\\u0001\\u007f\"}]}",
+                                "{\"mdev_type\":\"\xc3\xa9\\\"\",\"start\":\"manual\",\"attrs\":[{\"b\":\"/\\n\\u0001\x7f\"}]}" },
+        };
+
+        (void) state;
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                _cleanup_(definition_done) Definition d = {};
+                _cleanup_(freep) char *text = NULL;
+
+                if (!rows[i].expected) {
+                        assert_int_equal(parse(rows[i].text, &d, NULL), -EBADMSG);
+                        continue;
+                }
+                assert_int_equal(parse(rows[i].text, &d, NULL), 0);
+                assert_int_equal(codec_format_for_script(&d, &text), 0);
+                assert_string_equal(text, rows[i].expected);
+        }
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_read),
@@ -687,6 +719,7 @@ int main(void) {
                 cmocka_unit_test(test_write_over_what_has_no_keys),
                 cmocka_unit_test(test_write_largest),
                 cmocka_unit_test(test_write_too_large),
+                cmocka_unit_test(test_for_script),
                 cmocka_unit_test(test_random),
         };
 

@@ -70,13 +70,16 @@ static void test_parse(void **state) {
 
 /* Each option changes its own field and no other. */
 static void test_every_option(void **state) {
-        static const char *const keys[] = {
-                "DevicesMax",
-                "OperationsMax",
-                "OperationsQueuedMax",
-                "CallsPerClientMax",
-                "AuthorizationsMax",
-                "AuthorizationsPerClientMax",
+        static const struct {
+                const char *section, *key;
+        } keys[] = {
+                { "Limits", "DevicesMax" },
+                { "Limits", "OperationsMax" },
+                { "Limits", "OperationsQueuedMax" },
+                { "Limits", "CallsPerClientMax" },
+                { "Limits", "AuthorizationsMax" },
+                { "Limits", "AuthorizationsPerClientMax" },
+                { "CallOuts", "TimeoutSec" },
         };
 
         (void) state;
@@ -88,7 +91,7 @@ static void test_every_option(void **state) {
                 Config config = CONFIG_DEFAULT;
 
                 memcpy(defaults, &config, sizeof defaults);
-                sprintf(text, "[Limits]\n%s=3\n", keys[i]);
+                sprintf(text, "[%s]\n%s=3\n", keys[i].section, keys[i].key);
                 config_parse(text, "file", &config, note_problem, problems);
                 assert_string_equal(problems, "");
                 memcpy(values, &config, sizeof values);

@@ -68,9 +68,16 @@ static const struct {
                         WITH_PARENT | WITH_TYPE | WITH_DETAIL, EIO },
         [FAILURE_ATTRIBUTE] = { "org.mdevd1.Error.Attribute", WITH_UUID | WITH_SUBJECT | WITH_ERROR,
                         WITH_PARENT | WITH_TYPE | WITH_DETAIL, EIO },
+        [FAILURE_LIVE_ATTRIBUTE] = { "org.mdevd1.Error.Attribute", WITH_UUID | WITH_SUBJECT | WITH_ERROR,
+                        WITH_PARENT | WITH_TYPE | WITH_DETAIL, EIO },
+        [FAILURE_NOT_LIVE] = { SD_BUS_ERROR_NOT_SUPPORTED, WITH_UUID, WITH_PARENT | WITH_TYPE, EOPNOTSUPP },
         [FAILURE_INVALID_DEFINITION] = { "org.mdevd1.Error.InvalidDefinition", WITH_DETAIL, WITH_SUBJECT,
                         EBADMSG },
         [FAILURE_STORE] = { "org.mdevd1.Error.Store", WITH_SUBJECT | WITH_ERROR, WITH_UUID, EIO },
+        [FAILURE_CALL_OUT] = { "org.mdevd1.Error.CallOut", WITH_UUID | WITH_SUBJECT | WITH_DETAIL,
+                        WITH_PARENT | WITH_TYPE, ECANCELED },
+        [FAILURE_SCRIPT] = { "org.mdevd1.Error.CallOut", WITH_UUID | WITH_SUBJECT | WITH_DETAIL,
+                        WITH_PARENT | WITH_TYPE, ECANCELED },
         [FAILURE_WORKER] = { SD_BUS_ERROR_FAILED, WITH_UUID, WITH_DETAIL | WITH_ERROR, EIO },
         [FAILURE_PENDING] = { "org.mdevd1.Error.Pending", WITH_UUID, WITH_PARENT, EINPROGRESS },
         [FAILURE_CANCELLED] = { "org.mdevd1.Error.Pending", WITH_UUID, 0, ECANCELED },
@@ -100,7 +107,7 @@ static void assert_reads_well(const char *s, FailureKind kind, unsigned with) {
         for (size_t i = 0; i < ELEMENTSOF(wrong); i++)
                 if (strstr(s, wrong[i]))
                         fail_msg("kind %d with %#x: \"%s\" in: %s", kind, with, wrong[i], s);
-        /* The kernel's words, which go last, end as they do. */
+        /* The kernel's or a script's words, which go last, end as they do. */
         if (n < 10 || s[0] == ' ' || (s[n - 1] != '.' && !streq(s + n - 10, "the-detail")))
                 fail_msg("kind %d with %#x: no sentence: %s", kind, with, s);
 }

@@ -325,6 +325,18 @@ static int call_undefine_on_absent(OpId op) {
         return registry_begin_undefine(r, &uuid, GONE, op, &f);
 }
 
+static int call_live(OpId op) {
+        return registry_begin_live(r, &uuid, P, false, op, &f);
+}
+
+static int call_live_on_other(OpId op) {
+        return registry_begin_live(r, &uuid, Q, false, op, &f);
+}
+
+static int call_live_and_defined(OpId op) {
+        return registry_begin_live(r, &uuid, P, true, op, &f);
+}
+
 typedef struct Cell {
         int error; /* 0: begins */
         FailureKind kind;
@@ -346,6 +358,7 @@ typedef struct Cell {
 #define IDLE REFUSED(ENODEV, NOT_ACTIVE)
 #define ABSENT REFUSED(ENXIO, PARENT_ABSENT)
 #define STUCK REFUSED(ENOTRECOVERABLE, ORPHANED)
+#define MOVED REFUSED(EAGAIN, CHANGED_MEANWHILE)
 
 /* clang-format off */
 static const struct Row {
@@ -408,6 +421,17 @@ static const struct Row {
           { NODEV,   NEVER,   COMING,  NODEF,   GOING,   NODEF } },
         { "undefine, any parent, no definition", call_undefine_any, OPERATION_UNDEFINE, NONE, NULL,
           { NODEV,   NEVER,   COMING,  NODEF,   GOING,   NODEF } },
+
+        { "change live", call_live, OPERATION_MODIFY, ANY, P,
+          { NODEV,   IDLE,    COMING,  OK,      GOING,   STUCK } },
+        { "change live, on another parent", call_live_on_other, OPERATION_MODIFY, ANY, Q,
+          { NODEV,   IDLE,    COMING,  MOVED,   GOING,   STUCK } },
+        { "change live and defined", call_live_and_defined, OPERATION_MODIFY, ON_P | ON_BOTH, NULL,
+          { NEVER,   IDLE,    COMING,  OK,      GOING,   STUCK } },
+        { "change live and defined, on others only", call_live_and_defined, OPERATION_MODIFY, ON_Q, P,
+          { NEVER,   IDLE,    COMING,  NODEF,   GOING,   STUCK } },
+        { "change live and defined, no definition", call_live_and_defined, OPERATION_MODIFY, NONE, P,
+          { NODEV,   NEVER,   COMING,  NODEF,   GOING,   STUCK } },
 };
 /* clang-format on */
 

@@ -21,8 +21,8 @@ static char *copy(const char *s) {
 /* Samples */
 
 enum {
-        N_REQUESTS = 10,
-        N_FRAMES = 9,
+        N_REQUESTS = 12,
+        N_FRAMES = 13,
 };
 
 static Definition make_definition(bool whole) {
@@ -59,6 +59,22 @@ static Request make_request(unsigned i) {
                 r.wait_for_release = true;
         if (r.kind == REQUEST_DEFINE || i == 9)
                 r.text = copy("{\n}");
+        r.script_timeout_sec = i * 100;
+        if (i == 10 || i == 11) {
+                r.live = true;
+                r.direct = i == 11;
+                r.force = i == 10;
+                for (unsigned n = 0; n < 3; n++) {
+                        Capability c = { .type = copy(n == 0                      ? "t"
+                                                                         : n == 1 ? "u"
+                                                                                  : "v"),
+                                .script = n == 1 ? NULL : copy("/usr/lib/x"),
+                                .actions = n,
+                                .events = UINT32_MAX };
+
+                        assert_int_equal(capabilities_add(&r.capabilities, UINT64_MAX - 1, &c), 0);
+                }
+        }
         if (r.kind == REQUEST_MODIFY) {
                 Modification *m = &r.modification;
 
@@ -123,6 +139,26 @@ static Frame make_frame(unsigned i) {
         case 7:
                 f.kind = FRAME_RESULT;
                 break;
+        case 8:
+                f.kind = FRAME_ATTRIBUTES;
+                assert_int_equal(attributes_append(&f.attributes, "a", "1"), 0);
+                assert_int_equal(attributes_append(&f.attributes, "a", ""), 0);
+                break;
+        case 9:
+                f.kind = FRAME_SCRIPT;
+                f.path = copy("/usr/lib/mdevctl/scripts.d/callouts/x");
+                f.reason = copy("h\xc3\xa9\n");
+                f.failed = true;
+                break;
+        case 10:
+                f.kind = FRAME_CAPABILITY;
+                f.fingerprint = UINT64_MAX - 2;
+                f.capability = (Capability){ copy("t"), NULL, 0, 0 };
+                break;
+        case 11:
+                f.kind = FRAME_CAPABILITY;
+                f.capability = (Capability){ copy("t"), copy("/usr/lib/x"), 127, 31 };
+                break;
         default:
                 f.kind = FRAME_RESULT;
                 f.created = true;
@@ -136,7 +172,8 @@ static Frame make_frame(unsigned i) {
                         .type = copy("t"),
                         .subject = copy("group/a"),
                         .detail = copy("the driver says no"),
-                        .rollback_error = 524 };
+                        .rollback_error = 524,
+                        .changed_live = true };
                 break;
         }
         return f;
@@ -166,6 +203,13 @@ static void assert_modifications_equal(const Modification *a, const Modification
         assert_int_equal(a->add_index, b->add_index);
 }
 
+static void assert_capabilities_equal(const Capability *a, const Capability *b) {
+        assert_streq_ptr(a->type, b->type);
+        assert_streq_ptr(a->script, b->script);
+        assert_int_equal(a->actions, b->actions);
+        assert_int_equal(a->events, b->events);
+}
+
 static void assert_requests_equal(const Request *a, const Request *b) {
         assert_int_equal(a->kind, b->kind);
         assert_true(a->op == b->op);
@@ -178,6 +222,14 @@ static void assert_requests_equal(const Request *a, const Request *b) {
         assert_int_equal(!a->parents, !b->parents);
         for (size_t i = 0; a->parents && (i == 0 || a->parents[i - 1]); i++)
                 assert_streq_ptr(a->parents[i], b->parents[i]);
+        assert_int_equal(a->live, b->live);
+        assert_int_equal(a->direct, b->direct);
+        assert_int_equal(a->force, b->force);
+        assert_int_equal(a->script_timeout_sec, b->script_timeout_sec);
+        assert_true(a->capabilities.fingerprint == b->capabilities.fingerprint);
+        assert_int_equal(a->capabilities.n, b->capabilities.n);
+        for (size_t i = 0; i < a->capabilities.n; i++)
+                assert_capabilities_equal(&a->capabilities.list[i], &b->capabilities.list[i]);
 }
 
 static void assert_frames_equal(const Frame *a, const Frame *b) {
@@ -197,6 +249,11 @@ static void assert_frames_equal(const Frame *a, const Frame *b) {
         assert_streq_ptr(a->parent, b->parent);
         assert_true(types_equal(&a->types, &b->types));
         assert_int_equal(a->created, b->created);
+        assert_int_equal(a->attributes.n, b->attributes.n);
+        assert_true(attributes_equal(&a->attributes, &b->attributes));
+        assert_int_equal(a->failed, b->failed);
+        assert_true(a->fingerprint == b->fingerprint);
+        assert_capabilities_equal(&a->capability, &b->capability);
 
         assert_int_equal(f->kind, g->kind);
         assert_int_equal(f->error, g->error);
@@ -209,6 +266,7 @@ static void assert_frames_equal(const Frame *a, const Frame *b) {
         assert_streq_ptr(f->subject, g->subject);
         assert_streq_ptr(f->detail, g->detail);
         assert_int_equal(f->rollback_error, g->rollback_error);
+        assert_int_equal(f->changed_live, g->changed_live);
 }
 
 /* Decodes a copy of exactly @size bytes as a request or a frame, and checks that nothing is written on
@@ -734,19 +792,19 @@ static void test_missing(void **state) {
 }
 
 static void test_numbers(void **state) {
-        Frame f = make_frame(8);
+        Frame f = make_frame(12);
 
         (void) state;
 
         f.failure.error = -1;
         assert_frame_refused(&f);
-        f = make_frame(8);
+        f = make_frame(12);
         f.failure.state = _DEVICE_STATE_MAX;
         assert_frame_refused(&f);
-        f = make_frame(8);
+        f = make_frame(12);
         f.failure.state = -2;
         assert_frame_refused(&f);
-        f = make_frame(8);
+        f = make_frame(12);
         f.failure.kind = _FAILURE_MAX;
         assert_frame_refused(&f);
         f = make_frame(1);
@@ -754,7 +812,7 @@ static void test_numbers(void **state) {
         assert_frame_refused(&f);
 
         /* A truth value is one or the other. */
-        f = make_frame(8);
+        f = make_frame(12);
         {
                 _cleanup_(buffer_done) Buffer b = {};
 
@@ -856,7 +914,7 @@ static void test_attributes(void **state) {
 
 static void test_done(void **state) {
         Request r = make_request(6);
-        Frame f = make_frame(8);
+        Frame f = make_frame(12);
         Buffer b = {};
 
         (void) state;

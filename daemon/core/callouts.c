@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <stdio.h>
+
+#include "api/mdevd-messages.h"
+#include "base/log.h"
+#include "core/callouts.h"
+#include "core/manager-private.h"
+
+void callouts_prepare(Manager *m, bool force, Request *request) {
+        Capabilities copy;
+
+        request->force = force;
+        request->script_timeout_sec = m->script_timeout_sec;
+
+        /* Without memory they are asked anew. */
+        if (capabilities_copy(&m->capabilities, &copy) >= 0) {
+                capabilities_done(&request->capabilities);
+                request->capabilities = copy;
+        }
+}
+
+static void learn(Manager *m, const Frame *fact) {
+        const Capability *c = &fact->capability;
+        Capability copy = { .actions = c->actions, .events = c->events };
+
+        if (free_and_strdup(&copy.type, c->type) < 0 || free_and_strdup(&copy.script, c->script) < 0)
+                capability_done(&copy);
+        else
+                (void) capabilities_add(&m->capabilities, fact->fingerprint, &copy);
+}
+
+static void log_said(const Frame *fact, const Uuid *uuid) {
+        const LogField fields[] = {
+                { "MDEVD_UUID", UUID_TEXT(uuid) },
+                { "MDEVD_SCRIPT", fact->path },
+                {},
+        };
+
+        log_event(fact->failed ? LOG_WARNING : LOG_INFO, MDEVD_MESSAGE_SCRIPT, fields,
+                        "Script %s, called for device %s%s: %s", fact->path, UUID_TEXT(uuid),
+                        fact->failed ? ", failed" : "", fact->reason);
+}
+
+void callouts_take_in(Manager *m, const Frame *fact, const Uuid *uuid) {
+        if (fact->kind == FRAME_CAPABILITY)
+                learn(m, fact);
+        else if (fact->kind == FRAME_SCRIPT)
+                log_said(fact, uuid);
+}
+
+void callouts_forget(Manager *m) {
+        capabilities_done(&m->capabilities);
+}
+
+/* GetAttributes */
+
+typedef struct Question {
+        Manager *m;
+        Uuid uuid;
+        Attributes attributes;
+        ManagerAttributesReply reply;
+        void *userdata;
+} Question;
+
+static void on_fact(const Frame *fact, void *owner) {
+        Question *q = owner;
+
+        if (fact->kind == FRAME_ATTRIBUTES) {
+                attributes_done(&q->attributes);
+                (void) attributes_copy(&fact->attributes, &q->attributes);
+        } else
+                callouts_take_in(q->m, fact, &q->uuid);
+}
+
+static void on_done(Frame *result, void *owner) {
+        Question *q = owner;
+
+        q->reply(failure_is_set(&result->failure) ? &result->failure : NULL, &q->attributes, q->userdata);
+        attributes_done(&q->attributes);
+        free(q);
+}
+
+static const OperationHandler handler = { .fact = on_fact, .done = on_done };
+
+int manager_get_attributes(
+                Manager *m, const Definition *d, Failure *f, ManagerAttributesReply reply, void *userdata) {
+        _cleanup_(request_done) Request request = { .kind = REQUEST_ATTRIBUTES };
+        Question *q;
+        int r;
+
+        q = malloc(sizeof *q);
+        if (!q || definition_copy(d, &request.definition) < 0) {
+                free(q);
+                return failure_set(f, FAILURE_NO_MEMORY, 0, NULL, NULL);
+        }
+        *q = (Question){ .m = m, .uuid = d->uuid, .reply = reply, .userdata = userdata };
+
+        request.op = operations_next_id(m->operations);
+        callouts_prepare(m, false, &request);
+        r = operations_submit(m->operations, &request, OPERATION_NONE, -EBADF, &handler, q, f);
+        if (r < 0)
+                free(q);
+        return r;
+}
+
+/* Live modification */
+
+int manager_complete_live(Manager *m, Definition *d, bool defined, Failure *f) {
+        const Device *device = registry_find(m->registry, &d->uuid);
+        const Definition *definition;
+
+        (void) failure_set_device(f, &d->uuid, d->parent, d->type);
+        if (!device || !device_is_visible(device))
+                return failure_set(f, FAILURE_NO_SUCH_DEVICE, 0, NULL, NULL);
+        if (!device_is_active(device) || (!isempty(d->parent) && !streq(d->parent, device->parent->name)))
+                return failure_set(f, FAILURE_NOT_ACTIVE, 0, NULL, NULL);
+        if (!isempty(d->type) && !streq_ptr(d->type, device->type))
+                return failure_set(f, FAILURE_BAD_OPTION, 0, "live",
+                                "the type of an active device cannot be changed");
+        if (free_and_strdup(&d->parent, device->parent->name) < 0 ||
+                        free_and_strdup(&d->type, strempty(device->type)) < 0)
+                return failure_set(f, FAILURE_NO_MEMORY, 0, NULL, NULL);
+        if (!defined)
+                return 0;
+
+        definition = device_find_definition(device, d->parent);
+        if (!definition)
+                return failure_set(f, FAILURE_NO_SUCH_DEFINITION, 0, NULL, NULL);
+        if (!streq(definition->type, d->type))
+                return failure_set(f, FAILURE_BAD_OPTION, 0, "defined",
+                                "the type of the active device and that of its definition differ");
+        return 0;
+}

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Effects on the tree of definitions. */
+
+#include "host/codec.h"
+#include "host/effect-private.h"
+#include "host/sysfs.h"
+
+/* Puts @d in its file. @original: the text whose other keys are kept; NULL: there is none. */
+static int write_definition(
+                Effect *e, const Definition *d, const char *original, size_t original_size, bool replace) {
+        _cleanup_(freep) char *text = NULL, *path = NULL;
+        size_t size;
+        int r;
+
+        r = codec_format(d, original, original_size, &text, &size);
+        if (r == -EFBIG) {
+                path = store_path(d->parent, UUID_TEXT(&d->uuid));
+                return failure_set(failure_of(e), FAILURE_STORE, r, path, NULL);
+        }
+        if (r < 0)
+                return failure_set(failure_of(e), FAILURE_NO_MEMORY, 0, NULL, NULL);
+        return store_write(e->store, d->parent, &d->uuid, text, size, replace, failure_of(e));
+}
+
+/* What the file of @d's UUID and parent says now. Return: 0; -EBADMSG with a reason; an errno of reading. */
+static int read_definition(Effect *e, const char *parent, Definition *ret, char **ret_text, size_t *ret_size,
+                char **ret_reason) {
+        const Uuid *uuid = &e->request->definition.uuid;
+        int r;
+
+        r = store_read(e->store, parent, uuid, ret_text, ret_size);
+        return r < 0 ? r : codec_parse(*ret_text, *ret_size, uuid, parent, ret, ret_reason);
+}
+
+int define(Effect *e, const Definition *d) {
+        const char *text = e->request->text;
+        Callout *c = NULL;
+        int r;
+
+        r = begin_action(e, SCRIPT_DEFINE, d, &c);
+        if (r >= 0)
+                r = write_definition(e, d, text, text ? strlen(text) : 0, false);
+        report_definition(e, d->parent);
+        end_action(c, r >= 0);
+        return r;
+}
+
+static bool is_active(Effect *e, const Definition *d) {
+        _cleanup_(sighting_done) Sighting seen = SIGHTING_INIT;
+
+        return e->sys_fd >= 0 && sysfs_probe(e->sys_fd, &d->uuid, NULL, &seen) >= 0 &&
+                        seen.presence == PRESENCE_PRESENT && streq_ptr(seen.parent, d->parent) &&
+                        streq_ptr(seen.type, d->type);
+}
+
+/* An active device is defined as it is: with the attributes that a script can tell, unless some are given. */
+static int define_active(Effect *e, const Definition *d) {
+        _cleanup_(definition_done) Definition whole = {};
+        Callout *c = NULL;
+        int r;
+
+        if (definition_copy(d, &whole) < 0)
+                return failure_set(failure_of(e), FAILURE_NO_MEMORY, 0, NULL, NULL);
+
+        r = begin_action(e, SCRIPT_DEFINE, d, &c);
+        if (r >= 0)
+                r = callout_get_attributes(c, &whole.attributes, failure_of(e));
+        if (r >= 0)
+                r = write_definition(e, &whole, NULL, 0, false);
+        report_definition(e, d->parent);
+        end_action(c, r >= 0);
+        return r;
+}
+
+void perform_define(Effect *e) {
+        const Definition *d = &e->request->definition;
+
+        if (!e->request->text && d->attributes.n == 0 && is_active(e, d))
+                (void) define_active(e, d);
+        else
+                (void) define(e, d);
+}
+
+/* Finds out what the definition is to become. @ret_text: what it is now, or came from; its other keys are
+ * kept. */
+static int prepare_modification(Effect *e, Definition *ret, char **ret_text, size_t *ret_size) {
+        const Request *request = e->request;
+        const Definition *d = &request->definition;
+        _cleanup_(freep) char *reason = NULL, *path = store_path(d->parent, UUID_TEXT(&d->uuid));
+        int r;
+
+        if (request->text) {
+                if (definition_copy(d, ret) < 0 || free_and_strdup(ret_text, request->text) < 0)
+                        return failure_set(failure_of(e), FAILURE_NO_MEMORY, 0, NULL, NULL);
+                *ret_size = strlen(*ret_text);
+                return 0;
+        }
+
+        /* The file may say more than the daemon has heard of. */
+        r = read_definition(e, d->parent, ret, ret_text, ret_size, &reason);
+        if (r == -ENOENT)
+                return failure_set(failure_of(e), FAILURE_NO_SUCH_DEFINITION, 0, path, NULL);
+        if (r == -EBADMSG && reason)
+                return failure_set(failure_of(e), FAILURE_INVALID_DEFINITION, 0, path, reason);
+        if (r < 0)
+                return failure_set(failure_of(e), r == -ENOMEM ? FAILURE_NO_MEMORY : FAILURE_STORE, r, path,
+                                NULL);
+        return modification_apply(&request->modification, ret, failure_of(e));
+}
+
+static int modify_definition(Effect *e) {
+        _cleanup_(definition_done) Definition changed = {};
+        _cleanup_(freep) char *text = NULL;
+        Callout *c = NULL;
+        size_t size;
+        int r;
+
+        r = prepare_modification(e, &changed, &text, &size);
+        if (r >= 0)
+                r = begin_action(e, SCRIPT_MODIFY, &changed, &c);
+        if (r >= 0)
+                r = write_definition(e, &changed, text, size, true);
+        report_definition(e, e->request->definition.parent);
+        end_action(c, r >= 0);
+        return r;
+}
+
+static int modify_device(Effect *e) {
+        const Modification *m = &e->request->modification;
+        _cleanup_(definition_done) Definition d = {};
+        int r;
+
+        r = definition_copy(&e->request->definition, &d);
+        if (r >= 0 && !e->request->text)
+                r = attributes_copy(&m->attributes, &d.attributes);
+        if (r < 0)
+                return failure_set(failure_of(e), FAILURE_NO_MEMORY, 0, NULL, NULL);
+        return change_live(e, &d);
+}
+
+void perform_modify(Effect *e) {
+        if (!e->request->live) {
+                (void) modify_definition(e);
+                return;
+        }
+
+        if (modify_device(e) >= 0 && e->request->define && modify_definition(e) < 0)
+                failure_of(e)->changed_live = true;
+        (void) report_sighting(e, e->request->path);
+}
+
+/* Asks the scripts about each of the definitions. Return: how many let it go; fewer than there are: the next
+ * one does not. */
+static size_t begin_undefine(Effect *e, Callout **callouts) {
+        char **parents = e->request->parents;
+        size_t n = 0;
+
+        for (; parents[n]; n++) {
+                _cleanup_(definition_done) Definition d = { .uuid = e->request->definition.uuid };
+                _cleanup_(freep) char *text = NULL;
+                size_t size;
+
+                /* One that cannot be read is nobody's business, but it can go. */
+                if (read_definition(e, parents[n], &d, &text, &size, NULL) < 0 &&
+                                free_and_strdup(&d.parent, parents[n]) < 0) {
+                        (void) failure_set(failure_of(e), FAILURE_NO_MEMORY, 0, NULL, NULL);
+                        break;
+                }
+                if (begin_action(e, SCRIPT_UNDEFINE, &d, &callouts[n]) < 0) {
+                        (void) failure_set_device(failure_of(e), &d.uuid, d.parent, d.type);
+                        break;
+                }
+        }
+
+        return n;
+}
+
+void perform_undefine(Effect *e) {
+        char **parents = e->request->parents;
+        _cleanup_(freep) Callout **callouts = NULL;
+        size_t n = 0, n_begun;
+        int r = -ECANCELED;
+
+        while (parents[n])
+                n++;
+        callouts = calloc(n + 1, sizeof(Callout *));
+        if (!callouts) {
+                (void) failure_set(failure_of(e), FAILURE_NO_MEMORY, 0, NULL, NULL);
+                return;
+        }
+
+        n_begun = begin_undefine(e, callouts);
+        if (n_begun == n)
+                r = store_remove(e->store, parents, &e->request->definition.uuid, failure_of(e));
+        for (size_t i = 0; i < n; i++)
+                report_definition(e, parents[i]);
+        for (size_t i = 0; i < n_begun; i++)
+                end_action(callouts[i], r >= 0);
+}

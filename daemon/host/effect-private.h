@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* What the files of an effect share: effect.c tells facts and knows all kinds of requests, effect-device.c
+ * does what enters a driver, effect-definition.c what is on disk. */
+
+#include "host/callout.h"
+#include "host/effect.h"
+#include "host/store.h"
+
+typedef struct Effect {
+        const Request *request;
+        int root_fd;
+        int sys_fd; /* -EBADF: there is no /sys */
+        int lock_fd;
+        int kmsg_fd;
+        Store *store;       /* NULL if the request needs none */
+        Callouts *callouts; /* likewise */
+        Frame result;
+        EffectEmit emit;
+        void *userdata;
+} Effect;
+
+static inline Failure *failure_of(Effect *e) {
+        return &e->result.failure;
+}
+
+/* Facts */
+
+Presence report_sighting(Effect *e, const char *path);
+void report_definition(Effect *e, const char *parent);
+
+/* Adds the driver's own words about a refusal, if it logged any. */
+void add_kernel_line(Effect *e);
+
+/* What scripts are to hear of an action: it begins if they let it, and then it ends, whatever becomes of it
+ * (unless the request has @force, which lets it begin anyway). Return: 0; a negative errno, with the reason
+ * in the result, and nothing is to be done or ended. */
+int begin_action(Effect *e, ScriptAction action, const Definition *d, Callout **ret);
+
+/* @c is freed. */
+void end_action(Callout *c, bool success);
+
+/* effect-device.c */
+void perform_create(Effect *e);
+void perform_remove(Effect *e);
+void perform_attributes(Effect *e);
+
+/* Changes the active device to what @d says. Return: 0; a negative errno. */
+int change_live(Effect *e, const Definition *d);
+
+/* effect-definition.c */
+void perform_define(Effect *e);
+void perform_modify(Effect *e);
+void perform_undefine(Effect *e);
+
+/* Writes what the request brings along, with scripts before and after it, and tells what is on disk then.
+ * Return: 0; a negative errno. */
+int define(Effect *e, const Definition *d);
