@@ -221,6 +221,10 @@ Callouts *callouts_free(Callouts *c) {
         return NULL;
 }
 
+bool callouts_exist(const Callouts *c) {
+        return c->callouts.n > 0;
+}
+
 /* One call */
 
 static const char *const state_words[] = {
