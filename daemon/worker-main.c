@@ -73,7 +73,7 @@ static int flush(Buffer *out) {
         return r;
 }
 
-/* An EffectEmit: many small frames travel together, a result at once. */
+/* An EffectEmit: many small frames travel together; a result, and what must outlive us, at once. */
 static int send_frame(const Frame *frame, void *userdata) {
         Buffer *out = userdata;
         int r;
@@ -82,7 +82,9 @@ static int send_frame(const Frame *frame, void *userdata) {
         if (r < 0)
                 return r;
 
-        return out->size >= SEND_STEP || frame->kind == FRAME_RESULT ? flush(out) : 0;
+        return out->size >= SEND_STEP || frame->kind == FRAME_RESULT || frame->kind == FRAME_ACTION
+                        ? flush(out)
+                        : 0;
 }
 
 int main(int argc, char *argv[]) {
