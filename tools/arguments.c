@@ -41,6 +41,7 @@ const Option options[_OPTION_MAX] = {
         [OPTION_VALUE] = { "value", 0, VALUE_TEXT, "VALUE" },
         [OPTION_MANUAL] = { "manual", 'm' },
         [OPTION_LIVE] = { "live", 'l' },
+        [OPTION_DIRECT] = { "direct", 0 },
         [OPTION_WAIT_FOR_RELEASE] = { "wait-for-release", 0 },
         [OPTION_DEFINED] = { "defined", 'd' },
         [OPTION_DUMPJSON] = { "dumpjson", 0 },

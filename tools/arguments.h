@@ -34,6 +34,7 @@ typedef enum OptionId {
         OPTION_VALUE,
         OPTION_MANUAL,
         OPTION_LIVE,
+        OPTION_DIRECT,
         OPTION_WAIT_FOR_RELEASE,
         OPTION_DEFINED,
         OPTION_DUMPJSON,

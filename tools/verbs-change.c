@@ -227,6 +227,8 @@ static int append_modify_options(sd_bus_message *m, const Arguments *a) {
                 r = client_append_bool(m, "live", true);
         if (r >= 0)
                 r = client_append_bool(m, "defined", arguments_have(a, OPTION_DEFINED));
+        if (r >= 0 && arguments_have(a, OPTION_DIRECT))
+                r = client_append_bool(m, "direct", true);
         if (r >= 0 && arguments_have(a, OPTION_FORCE))
                 r = client_append_bool(m, "force", true);
         return r < 0 ? r : sd_bus_message_close_container(m);

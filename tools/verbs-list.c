@@ -4,6 +4,7 @@
 
 #include "api/mdevd-names.h"
 #include "tools/devices.h"
+#include "tools/live.h"
 #include "tools/offline.h"
 #include "tools/rows.h"
 #include "tools/text.h"
@@ -11,21 +12,12 @@
 
 /* list */
 
-/* What is listed of a device: its definition, or what it is now. The attributes that an active device was
- * started with say nothing about what it has now, so it is listed without any. */
+/* What is listed of a device: its definition, or what it is now. */
 static Configuration listed_configuration(const Device *d, DevicesWhich which) {
         Configuration c = d->configuration;
 
-        switch (which) {
-        case DEVICES_DEFINED:
+        if (which == DEVICES_DEFINED)
                 c.type = device_defined_type(d);
-                break;
-
-        case DEVICES_ACTIVE:
-                c.n_attributes = 0;
-                break;
-        }
-
         return c;
 }
 
@@ -162,6 +154,10 @@ int verb_list(const Arguments *a) {
 
         if (arguments_have(a, OPTION_JSON))
                 return rows_write(&devices, which);
+        /* What an active device was started with says nothing of what it has now. */
+        if (which == DEVICES_ACTIVE &&
+                        (arguments_have(a, OPTION_VERBOSE) || arguments_have(a, OPTION_DUMPJSON)))
+                live_set_attributes(bus, &devices);
         if (!arguments_have(a, OPTION_DUMPJSON))
                 for (size_t i = 0; i < devices.n; i++)
                         write_device_line(&devices.list[i], which, arguments_have(a, OPTION_VERBOSE));

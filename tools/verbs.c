@@ -65,6 +65,8 @@ static const Use modify_uses[] = {
                                         OPTION_BIT(OPTION_MANUAL) | OPTION_BIT(OPTION_ADDATTR) |
                                         OPTION_BIT(OPTION_DELATTR) },
         FORCE,
+        { OPTION_DIRECT, "with '--live': if no call-out script can do it, write to the driver",
+                        .needs = OPTION_BIT(OPTION_LIVE) },
         { OPTION_ALTERNATE, "allow a second definition of the UUID, on another parent" },
 };
 

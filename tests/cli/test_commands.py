@@ -661,6 +661,73 @@ def test_more_than_fits_into_an_answer(host):
     assert cli.ok("list") == ""
 
 
+class TestScripts:
+    """What call-out scripts tell of active devices, and do to them."""
+
+    SCRIPT = """#!/bin/sh
+[ "$1 $3 $5" = "-t -e -a" ] || exit 99
+case "$4 $6 ${10}" in
+"get capabilities "*) echo '{"supports":{"version":2,"actions":["modify","attributes"],"events":["get","live","pre","post"]}}' ;;
+"get attributes %s") echo '[{"a":"1"},{"b":"x y"}]' ;;
+"get attributes %s") echo broken >&2; exit 1 ;;
+"get attributes "*) echo '[]' ;;
+"live modify "*) cat >"%s" ;;
+esac
+"""
+
+    @pytest.fixture
+    def cli(self, host):
+        fill(host.tree)
+        host.live = host.directory / "live"
+        path = host.tree.definitions / "scripts.d/callouts/script"
+        path.parent.mkdir(parents=True)
+        path.write_text(self.SCRIPT % (U[2], U[3], host.live))
+        path.chmod(0o755)
+        cli = host.start()
+        cli.environment["MDEVCTL_ENV_ROOT"] = str(host.tree.path)
+        return cli
+
+    def test_attributes(self, cli):
+        attributes = '  Attrs:\n    @{0}: {"a":"1"}\n    @{1}: {"b":"x y"}\n'
+        assert cli.ok("list", "-vu", U[2]) == f"{U[2]} 0000:3b:00.0 t-155 manual\n{attributes}"
+        assert json.loads(cli.ok("list", "--dumpjson", "-u", U[2]))["attrs"] == [{"a": "1"}, {"b": "x y"}]
+        assert cli.ok("list", "-vu", U[1]) == f"{U[1]} p t-36 auto (defined)\n"
+        assert cli.ok("list", "-d", "-vu", U[1]).count("@") == 2
+        assert cli.ok("list") == LIST
+
+    def test_a_script_that_fails(self, cli):
+        done = cli("list", "-v")
+        assert done.returncode == 0 and done.stdout.decode().replace(
+            '  Attrs:\n    @{0}: {"a":"1"}\n    @{1}: {"b":"x y"}\n', ""
+        ) == LIST
+        said = done.stderr.decode()
+        assert said.startswith(f"Warning: {U[3]}: ") and "broken" in said
+
+    def test_who_may_not_ask(self, cli):
+        assert cli.ok("list", "-v", user=65534) == LIST
+
+    def test_live(self, host, cli):
+        text = '{"mdev_type":"t-36","start":"auto","attrs":[{"a":"2"}]}'
+        words = ["modify", f"--uuid={U[1]}", "--parent=p", "--jsonfile=/dev/stdin", "--live"]
+        before = host.tree.definition("p", U[1]).read_text()
+        assert cli.ok(*words, input=text.encode()) == ""
+        assert json.loads(host.live.read_text())["attrs"] == [{"a": "2"}]
+        assert host.tree.definition("p", U[1]).read_text() == before
+        assert cli.ok(*words, "--defined", input=text.encode()) == ""
+        assert json.loads(host.tree.definition("p", U[1]).read_text()) == json.loads(text)
+
+    def test_live_without_a_script(self, host, cli):
+        (host.tree.definitions / "scripts.d/callouts/script").unlink()
+        host.daemon.rescan()
+        device = host.tree.sys / "bus/mdev/devices" / U[1]
+        (device / "a").write_text("1")
+        text = '{"mdev_type":"t-36","start":"auto","attrs":[{"a":"2"}]}'
+        words = ["modify", f"--uuid={U[1]}", "--jsonfile=/dev/stdin", "--live"]
+        assert " --direct writes its attributes" in cli.fails(*words, input=text.encode())
+        assert cli.ok(*words, "--direct", input=text.encode()) == ""
+        assert (device / "a").read_text() == "2"
+
+
 class TestTypes:
     @pytest.fixture
     def cli(self, host):

@@ -73,6 +73,7 @@ ACCEPTED_SINCE = [
     ["modify", "-d", "-u", U, "-p", "p", "--jsonfile", "/dev/null"],
     ["modify", "-lu", U, "--jsonfile", "/dev/null"],
     ["modify", "--live", "--defined", "--parent=p", f"--uuid={U}", "--jsonfile=/dev/null"],
+    ["modify", "-lu", U, "--jsonfile", "/dev/null", "--direct"],
     ["modify", "--alternate", "-u", U, "-p", "p", "--jsonfile", "/dev/null"],
     ["start", "--force", "-u", U],
     ["stop", "-u", U, "-f"],
@@ -222,6 +223,7 @@ WRONG_SINCE = [
     ["modify", "-u", U, "-p", "p", "--jsonfile", "f", "--delattr"],
     ["modify", "-u", U, "-p", "p", "--jsonfile", "f", "--index", "1"],
     ["modify", "-u", U, "--live", "--addattr", "a", "--value", "b"],
+    ["modify", "-u", U, "-a", "--direct"],
 ]
 
 
