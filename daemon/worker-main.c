@@ -81,7 +81,7 @@ static int flush(Sender *s) {
         return r;
 }
 
-/* An EffectEmit: many small frames travel together, a result at once. */
+/* An EffectEmit: many small frames travel together; a result, and what must outlive us, at once. */
 static int send_frame(const Frame *frame, void *userdata) {
         Sender *s = userdata;
         int r;
@@ -90,7 +90,9 @@ static int send_frame(const Frame *frame, void *userdata) {
         if (r < 0)
                 return r;
 
-        return s->out.size >= SEND_STEP || frame->kind == FRAME_RESULT ? flush(s) : 0;
+        return s->out.size >= SEND_STEP || frame->kind == FRAME_RESULT || frame->kind == FRAME_ACTION
+                        ? flush(s)
+                        : 0;
 }
 
 int main(int argc, char *argv[]) {

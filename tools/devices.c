@@ -108,17 +108,48 @@ int devices_keep(Devices *devices, sd_bus_message *answer) {
         return 0;
 }
 
-/* Adds what the daemon answers to those there are. */
-static int ask(sd_bus *bus, const Filter *filter, Devices *devices) {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL, *answer = NULL;
+static int ask_once(sd_bus *bus, const Filter *filter, sd_bus_error *error, sd_bus_message **ret) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
         int r;
 
         r = client_new_question(bus, "ListDevices", &m);
         if (r >= 0)
                 r = append_filter(m, filter);
-        r = client_call(bus, m, r, &answer);
+        return client_try(bus, m, r, error, ret);
+}
+
+static int ask(sd_bus *bus, const Filter *filter, Devices *devices);
+
+static int ask_each_parent(sd_bus *bus, const Filter *filter, Devices *devices) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL, *parents = NULL;
+        Filter one = *filter;
+        int r;
+
+        r = client_new_question(bus, "ListParents", &m);
+        r = client_call(bus, m, r, &parents);
         if (r < 0)
                 return r;
+
+        r = sd_bus_message_enter_container(parents, 'a', "(ssbs)");
+        while (r >= 0 && (r = sd_bus_message_read(parents, "(ssbs)", &one.parent, NULL, NULL, NULL)) > 0) {
+                r = ask(bus, &one, devices);
+                if (r < 0)
+                        return r;
+        }
+        return r < 0 ? client_bad_answer(r) : 0;
+}
+
+/* Adds what the daemon answers to those there are. What is too much for one answer comes in several. */
+static int ask(sd_bus *bus, const Filter *filter, Devices *devices) {
+        _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *answer = NULL;
+        int r;
+
+        r = ask_once(bus, filter, &error, &answer);
+        if (r < 0 && !filter->parent && sd_bus_error_has_name(&error, MDEVD_ERROR_LIMITS_EXCEEDED))
+                return ask_each_parent(bus, filter, devices);
+        if (r < 0)
+                return client_complain(r, &error, NULL);
 
         if (devices_keep(devices, answer) < 0)
                 return complain(-ENOMEM, "Not enough memory");

@@ -400,6 +400,17 @@ static int on_time(sd_event_source *s _unused_, uint64_t usec _unused_, void *us
         return finish(userdata, -ETIME);
 }
 
+static int on_hangup(sd_event_source *s _unused_, int fd _unused_, uint32_t events _unused_, void *userdata) {
+        return finish(userdata, 0);
+}
+
+/* A file, which cannot be watched, has no reader to lose. */
+static int watch_output(Follower *f, int fd) {
+        int r = sd_event_add_io(f->event, NULL, fd, 0, on_hangup, f);
+
+        return r == -EPERM ? 0 : r;
+}
+
 static int subscribe(Follower *f) {
         int r;
 
@@ -413,7 +424,7 @@ static int subscribe(Follower *f) {
                                        on_owner, f);
 }
 
-int picture_follow(sd_bus *bus, uint64_t timeout_usec, PictureFn fn, void *userdata) {
+int picture_follow(sd_bus *bus, uint64_t timeout_usec, int output, PictureFn fn, void *userdata) {
         _cleanup_(follower_done) Follower f = {
                 .bus = bus, .timeout_usec = timeout_usec, .fn = fn, .userdata = userdata
         };
@@ -428,6 +439,8 @@ int picture_follow(sd_bus *bus, uint64_t timeout_usec, PictureFn fn, void *userd
         /* Without any time there is a look all the same. */
         if (r >= 0 && timeout_usec > 0 && timeout_usec != UINT64_MAX)
                 r = sd_event_add_time_relative(f.event, NULL, CLOCK_MONOTONIC, timeout_usec, 1, on_time, &f);
+        if (r >= 0 && output >= 0)
+                r = watch_output(&f, output);
         if (r >= 0)
                 r = subscribe(&f);
         if (r >= 0)

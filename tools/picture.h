@@ -61,7 +61,8 @@ typedef int (*PictureFn)(const Picture *p, const Change *change, void *userdata)
 /**
  * picture_follow() - be told of every change, in order, until that is enough
  * @timeout_usec: UINT64_MAX: for ever; 0: only the first picture
+ * @output:       it is enough, too, when nobody reads this any more; -1: nothing
  *
  * Return: 0 when @fn had enough; -ETIME, not told; what @fn returned; another negative errno, which was told.
  */
-int picture_follow(sd_bus *bus, uint64_t timeout_usec, PictureFn fn, void *userdata);
+int picture_follow(sd_bus *bus, uint64_t timeout_usec, int output, PictureFn fn, void *userdata);

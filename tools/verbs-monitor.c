@@ -218,5 +218,5 @@ int verb_monitor(const Arguments *a) {
         int r;
 
         r = client_open(&bus);
-        return r < 0 ? r : picture_follow(bus, UINT64_MAX, on_change, (void *) a);
+        return r < 0 ? r : picture_follow(bus, UINT64_MAX, STDOUT_FILENO, on_change, (void *) a);
 }

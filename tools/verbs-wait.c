@@ -108,7 +108,7 @@ int verb_wait(const Arguments *a) {
                 return r;
         if (arguments_have(a, OPTION_PARENT))
                 picture_refresh_types(bus, arguments_get(a, OPTION_PARENT));
-        r = picture_follow(bus, timeout_usec, on_change, &w);
+        r = picture_follow(bus, timeout_usec, -1, on_change, &w);
         if (r == -ETIME && w.missing)
                 (void) complain(r, "Waited %s s in vain for %s", seconds, w.missing);
         else if (r == -ETIME)

@@ -53,6 +53,55 @@ void callouts_forget(Manager *m) {
         capabilities_done(&m->capabilities);
 }
 
+/* Actions under way */
+
+void unfinished_done(Unfinished *u) {
+        for (size_t i = 0; i < u->n; i++)
+                frame_done(&u->actions[i]);
+        free(u->actions);
+        *u = (Unfinished){};
+}
+
+static void forget_action(Unfinished *u, const Frame *fact) {
+        for (size_t i = u->n; i-- > 0;)
+                if (u->actions[i].action == fact->action &&
+                                streq(u->actions[i].definition.parent, fact->definition.parent)) {
+                        frame_done(&u->actions[i]);
+                        u->actions[i] = u->actions[--u->n];
+                        return;
+                }
+}
+
+void unfinished_take_in(Unfinished *u, const Frame *fact) {
+        Frame begun = FRAME_INIT;
+
+        if (!fact->exists) {
+                forget_action(u, fact);
+                return;
+        }
+        if (grow((void **) &u->actions, &u->n_allocated, u->n + 1, sizeof *u->actions) < 0 ||
+                        definition_copy(&fact->definition, &begun.definition) < 0)
+                return;
+        begun.action = fact->action;
+        u->actions[u->n++] = begun;
+}
+
+bool unfinished_next(Unfinished *u, Request *request) {
+        Frame *last;
+
+        if (u->n == 0)
+                return false;
+
+        last = &u->actions[--u->n];
+        request->finish = true;
+        request->action = last->action;
+        definition_done(&request->definition);
+        request->definition = last->definition;
+        last->definition = (Definition){};
+        frame_done(last);
+        return true;
+}
+
 /* GetAttributes */
 
 typedef struct Question {

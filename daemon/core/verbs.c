@@ -39,6 +39,7 @@ typedef struct Verb {
         Failure failure; /* the dead one's, for the reply */
         Told *told;      /* definitions that it told of */
         size_t n_told, n_told_allocated;
+        Unfinished unfinished; /* what it did not come to end */
 } Verb;
 
 static Verb *verb_free(Verb *v) {
@@ -47,6 +48,7 @@ static Verb *verb_free(Verb *v) {
 
         (void) sd_event_source_disable_unref(v->deadline);
         failure_done(&v->failure);
+        unfinished_done(&v->unfinished);
         free(v->parent);
         for (size_t i = 0; i < v->n_told; i++)
                 free(v->told[i].parent);
@@ -127,6 +129,9 @@ static void on_fact(const Frame *fact, void *owner) {
         case FRAME_SCRIPT:
         case FRAME_CAPABILITY:
                 callouts_take_in(v->m, fact, &v->uuid);
+                break;
+        case FRAME_ACTION:
+                unfinished_take_in(&v->unfinished, fact);
                 break;
         case FRAME_TYPES:
         case FRAME_ATTRIBUTES:
@@ -263,6 +268,12 @@ static void on_done(Frame *result, void *owner) {
         } else if (failure_is_set(&v->failure))
                 f = &v->failure;
 
+        /* One look for each. */
+        if (v->looking && v->unfinished.n > 0 && look_after_death(v) >= 0) {
+                TAKE_PTR(v);
+                return;
+        }
+
         if (v->looking && !failure_is_set(&result->failure))
                 drop_unseen_definitions(v);
         if (v->kind == OPERATION_CREATE && !result->created && !v->looking)
@@ -297,6 +308,8 @@ static int look_after_death(Verb *v) {
         if (d && free_and_strdup(&request.path, d->path) < 0)
                 return -ENOMEM;
 
+        if (unfinished_next(&v->unfinished, &request))
+                callouts_prepare(v->m, false, &request);
         v->looking = true;
         return operations_submit(v->m->operations, &request, OPERATION_NONE, -EBADF, NULL, &handler, v, &f);
 }

@@ -221,6 +221,10 @@ Callouts *callouts_free(Callouts *c) {
         return NULL;
 }
 
+bool callouts_exist(const Callouts *c) {
+        return c->callouts.n > 0;
+}
+
 /* One call */
 
 static const char *const state_words[] = {
@@ -298,6 +302,13 @@ static char *said_text(const ScriptResult *result) {
         size_t size = result->errors_size;
         char *text;
 
+        /* A character may have been cut in two. */
+        if (result->errors_cut) {
+                while (size > 0 && (result->errors[size - 1] & 0xc0) == 0x80)
+                        size--;
+                if (size > 0 && (result->errors[size - 1] & 0xc0) == 0xc0)
+                        size--;
+        }
         while (size > 0 && (result->errors[size - 1] == '\0' || strchr(" \t\r\n", result->errors[size - 1])))
                 size--;
         if (size == 0)
@@ -348,6 +359,15 @@ static void report(const Callout *c, const char *script, const ScriptResult *res
         say(c, script, text, failed);
 }
 
+static int fail(Failure *f, FailureKind kind, const char *script, const char *detail) {
+        int r = failure_set(f, kind, 0, script, detail);
+
+        /* Any bytes can be a file's name, but not all of them can be told. */
+        if (f->subject)
+                (void) text_make_printable(f->subject);
+        return r;
+}
+
 /* "it exited with status 1 (event pre, action define), and said: …" */
 static int fail_by_end(const Callout *c, FailureKind kind, const char *script, ScriptAction action,
                 ScriptEvent event, const ScriptResult *result, Failure *f) {
@@ -358,7 +378,7 @@ static int fail_by_end(const Callout *c, FailureKind kind, const char *script, S
                                         script_action_to_string(action), said ? ", and said: " : "",
                                         strempty(said)) < 0)
                 return failure_set(f, FAILURE_NO_MEMORY, 0, NULL, NULL);
-        return failure_set(f, kind, 0, script, detail);
+        return fail(f, kind, script, detail);
 }
 
 /* Capabilities */
@@ -443,7 +463,7 @@ static int fail_unsupported(FailureKind kind, const Capability *capability, Scri
         (void) snprintf(detail, sizeof detail, "it does not support the %s %s",
                         action_lacks ? "action" : "event",
                         action_lacks ? script_action_to_string(action) : script_event_to_string(event));
-        return failure_set(f, kind, 0, capability->script, detail);
+        return fail(f, kind, capability->script, detail);
 }
 
 /* An event */
@@ -471,8 +491,7 @@ static int call_script(const Callout *c, const EventCall *call, const char *scri
         if (r == -ENOMEM)
                 return failure_set(f, FAILURE_NO_MEMORY, 0, NULL, NULL);
         if (r < 0)
-                return failure_set(f, call->failure, 0, script,
-                                r == -ENOEXEC ? "it cannot be executed" : strerror(-r));
+                return fail(f, call->failure, script, r == -ENOEXEC ? "it cannot be executed" : strerror(-r));
         if (may_decline && is_not_mine(&result))
                 return 0;
 
@@ -640,11 +659,11 @@ int callout_get_attributes(Callout *c, Attributes *ret, Failure *f) {
                 return r;
 
         if (result.output_cut)
-                return failure_set(f, FAILURE_SCRIPT, 0, script, "its answer is too long");
+                return fail(f, FAILURE_SCRIPT, script, "its answer is too long");
         r = codec_parse_answer(strempty(result.output), result.output_size, ret, &reason);
         if (r == -EBADMSG && asprintf(&detail, "its answer is not a list of attributes: %s", reason) < 0)
                 r = -ENOMEM;
         if (r == -EBADMSG)
-                return failure_set(f, FAILURE_SCRIPT, 0, script, detail);
+                return fail(f, FAILURE_SCRIPT, script, detail);
         return r < 0 ? failure_set(f, FAILURE_NO_MEMORY, 0, NULL, NULL) : 0;
 }

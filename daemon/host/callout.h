@@ -43,6 +43,9 @@ int callouts_new(Callouts **ret, int root_fd, const Capabilities *known, unsigne
 Callouts *callouts_free(Callouts *c);
 DEFINE_CLEANUP(Callouts *, callouts_free);
 
+/* Whether there is any call-out at all. */
+bool callouts_exist(const Callouts *c);
+
 /* @d: the device and its definition as scripts are given it; copied. One without a type is nobody's, and no
  * script is called. Return: 0; -ENOMEM. */
 int callout_new(Callout **ret, Callouts *callouts, ScriptAction action, const Definition *d);

@@ -35,14 +35,14 @@ static int read_definition(Effect *e, const char *parent, Definition *ret, char 
 
 int define(Effect *e, const Definition *d) {
         const char *text = e->request->text;
-        Callout *c = NULL;
+        Action action;
         int r;
 
-        r = begin_action(e, SCRIPT_DEFINE, d, &c);
+        r = action_begin(e, SCRIPT_DEFINE, d, e->request->force, failure_of(e), &action);
         if (r >= 0)
                 r = write_definition(e, d, text, text ? strlen(text) : 0, false);
         report_definition(e, d->parent);
-        end_action(c, r >= 0);
+        action_end(&action, r >= 0);
         return r;
 }
 
@@ -57,19 +57,19 @@ static bool is_active(Effect *e, const Definition *d) {
 /* An active device is defined as it is: with the attributes that a script can tell, unless some are given. */
 static int define_active(Effect *e, const Definition *d) {
         _cleanup_(definition_done) Definition whole = {};
-        Callout *c = NULL;
+        Action action;
         int r;
 
         if (definition_copy(d, &whole) < 0)
                 return failure_set(failure_of(e), FAILURE_NO_MEMORY, 0, NULL, NULL);
 
-        r = begin_action(e, SCRIPT_DEFINE, d, &c);
+        r = action_begin(e, SCRIPT_DEFINE, d, e->request->force, failure_of(e), &action);
         if (r >= 0)
-                r = callout_get_attributes(c, &whole.attributes, failure_of(e));
+                r = callout_get_attributes(action.callout, &whole.attributes, failure_of(e));
         if (r >= 0)
                 r = write_definition(e, &whole, NULL, 0, false);
         report_definition(e, d->parent);
-        end_action(c, r >= 0);
+        action_end(&action, r >= 0);
         return r;
 }
 
@@ -112,17 +112,17 @@ static int prepare_modification(Effect *e, Definition *ret, char **ret_text, siz
 static int modify_definition(Effect *e) {
         _cleanup_(definition_done) Definition changed = {};
         _cleanup_(freep) char *text = NULL;
-        Callout *c = NULL;
+        Action action = {};
         size_t size;
         int r;
 
         r = prepare_modification(e, &changed, &text, &size);
         if (r >= 0)
-                r = begin_action(e, SCRIPT_MODIFY, &changed, &c);
+                r = action_begin(e, SCRIPT_MODIFY, &changed, e->request->force, failure_of(e), &action);
         if (r >= 0)
                 r = write_definition(e, &changed, text, size, true);
         report_definition(e, e->request->definition.parent);
-        end_action(c, r >= 0);
+        action_end(&action, r >= 0);
         return r;
 }
 
@@ -150,51 +150,59 @@ void perform_modify(Effect *e) {
         (void) report_sighting(e, e->request->path);
 }
 
-/* Asks the scripts about each of the definitions. Return: how many let it go; fewer than there are: the next
- * one does not. */
-static size_t begin_undefine(Effect *e, Callout **callouts) {
-        char **parents = e->request->parents;
-        size_t n = 0;
+typedef struct Undefinition {
+        Definition definition; /* what goes */
+        Action action;
+} Undefinition;
 
-        for (; parents[n]; n++) {
-                _cleanup_(definition_done) Definition d = { .uuid = e->request->definition.uuid };
+/* Asks the scripts about each of the definitions. Return: 0; a negative errno if one does not let it go. */
+static int begin_undefine(Effect *e, Undefinition *all) {
+        char **parents = e->request->parents;
+        Failure *f = failure_of(e);
+
+        for (size_t i = 0; parents[i]; i++) {
+                Definition *d = &all[i].definition;
                 _cleanup_(freep) char *text = NULL;
                 size_t size;
+                int r;
 
                 /* One that cannot be read is nobody's business, but it can go. */
-                if (read_definition(e, parents[n], &d, &text, &size, NULL) < 0 &&
-                                free_and_strdup(&d.parent, parents[n]) < 0) {
-                        (void) failure_set(failure_of(e), FAILURE_NO_MEMORY, 0, NULL, NULL);
-                        break;
-                }
-                if (begin_action(e, SCRIPT_UNDEFINE, &d, &callouts[n]) < 0) {
-                        (void) failure_set_device(failure_of(e), &d.uuid, d.parent, d.type);
-                        break;
+                d->uuid = e->request->definition.uuid;
+                if (read_definition(e, parents[i], d, &text, &size, NULL) < 0 &&
+                                free_and_strdup(&d->parent, parents[i]) < 0)
+                        return failure_set(f, FAILURE_NO_MEMORY, 0, NULL, NULL);
+
+                r = action_begin(e, SCRIPT_UNDEFINE, d, e->request->force, f, &all[i].action);
+                if (r < 0) {
+                        (void) failure_set_device(f, &d->uuid, d->parent, d->type);
+                        return r;
                 }
         }
 
-        return n;
+        return 0;
 }
 
 void perform_undefine(Effect *e) {
         char **parents = e->request->parents;
-        _cleanup_(freep) Callout **callouts = NULL;
-        size_t n = 0, n_begun;
-        int r = -ECANCELED;
+        _cleanup_(freep) Undefinition *all = NULL;
+        size_t n = 0;
+        int r;
 
         while (parents[n])
                 n++;
-        callouts = calloc(n + 1, sizeof(Callout *));
-        if (!callouts) {
+        all = calloc(n + 1, sizeof *all);
+        if (!all) {
                 (void) failure_set(failure_of(e), FAILURE_NO_MEMORY, 0, NULL, NULL);
                 return;
         }
 
-        n_begun = begin_undefine(e, callouts);
-        if (n_begun == n)
+        r = begin_undefine(e, all);
+        if (r >= 0)
                 r = store_remove(e->store, parents, &e->request->definition.uuid, failure_of(e));
         for (size_t i = 0; i < n; i++)
                 report_definition(e, parents[i]);
-        for (size_t i = 0; i < n_begun; i++)
-                end_action(callouts[i], r >= 0);
+        for (size_t i = 0; i < n; i++) {
+                action_end(&all[i].action, r >= 0);
+                definition_done(&all[i].definition);
+        }
 }

@@ -44,12 +44,11 @@ static void roll_back_create(Effect *e) {
 static void take_back_create(Effect *e) {
         const Definition bare = bare_definition(&e->request->definition);
         _cleanup_(failure_done) Failure failure = FAILURE_INIT;
-        Callout *c = NULL;
+        Action stop;
 
-        if (callout_new(&c, e->callouts, SCRIPT_STOP, &bare) >= 0)
-                (void) callout_pre(c, true, &failure);
+        (void) action_begin(e, SCRIPT_STOP, &bare, true, &failure, &stop);
         roll_back_create(e);
-        end_action(c, failure_of(e)->rollback_error == 0);
+        action_end(&stop, failure_of(e)->rollback_error == 0);
 }
 
 static void record_whole(Effect *e, const char *path) {
@@ -89,11 +88,11 @@ void perform_create(Effect *e) {
         _cleanup_(closep) int record_fd = record_open_directory(e->root_fd);
         const Definition *d = &e->request->definition;
         char path[SYSFS_PATH_MAX], last[SYSFS_PATH_MAX + sizeof "/sys/"];
-        Callout *c = NULL;
+        Action start;
         int r;
 
         e->record_fd = record_fd;
-        r = begin_action(e, SCRIPT_START, d, &c);
+        r = action_begin(e, SCRIPT_START, d, e->request->force, failure_of(e), &start);
         if (r < 0) {
                 (void) report_sighting(e, NULL);
                 return;
@@ -101,7 +100,7 @@ void perform_create(Effect *e) {
         r = create(e, path);
         (void) snprintf(last, sizeof last, "/sys/%s", path);
         (void) report_sighting(e, path[0] != '\0' ? last : NULL);
-        end_action(c, r >= 0);
+        action_end(&start, r >= 0);
 
         /* As a second action and not within the first: a script may lock from "pre" to "post". */
         if (e->request->define && r >= 0) {
@@ -162,15 +161,15 @@ static void remove_device(Effect *e) {
 
 void perform_remove(Effect *e) {
         const Definition bare = bare_definition(&e->request->definition);
-        Callout *c = NULL;
+        Action stop;
 
-        if (begin_action(e, SCRIPT_STOP, &bare, &c) < 0) {
+        if (action_begin(e, SCRIPT_STOP, &bare, e->request->force, failure_of(e), &stop) < 0) {
                 (void) report_sighting(e, e->request->path);
                 return;
         }
 
         remove_device(e);
-        end_action(c, !failure_is_set(failure_of(e)));
+        action_end(&stop, !failure_is_set(failure_of(e)));
 }
 
 int change_live(Effect *e, const Definition *d) {

@@ -34,13 +34,20 @@ void report_definition(Effect *e, const char *parent);
 /* Adds the driver's own words about a refusal, if it logged any. */
 void add_kernel_line(Effect *e);
 
-/* What scripts are to hear of an action: it begins if they let it, and then it ends, whatever becomes of it
- * (unless the request has @force, which lets it begin anyway). Return: 0; a negative errno, with the reason
- * in the result, and nothing is to be done or ended. */
-int begin_action(Effect *e, ScriptAction action, const Definition *d, Callout **ret);
+/* An action as scripts hear of it: it begins if they let it, or with @force whatever they say, and then it
+ * ends, whatever becomes of it. */
+typedef struct Action {
+        Effect *effect;
+        Callout *callout; /* NULL: it has not begun */
+        ScriptAction kind;
+        const Definition *definition; /* borrowed until it ends */
+} Action;
 
-/* @c is freed. */
-void end_action(Callout *c, bool success);
+/* Return: 0; a negative errno, with the reason in @f, and nothing is to be done. */
+int action_begin(Effect *e, ScriptAction kind, const Definition *d, bool force, Failure *f, Action *ret);
+
+/* Does nothing if it has not begun. */
+void action_end(Action *a, bool success);
 
 /* effect-device.c */
 void perform_create(Effect *e);

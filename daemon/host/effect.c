@@ -179,29 +179,56 @@ static void on_learned(uint64_t fingerprint, Capability *capability, void *userd
         emit(e, &frame, FRAME_CAPABILITY);
 }
 
-int begin_action(Effect *e, ScriptAction action, const Definition *d, Callout **ret) {
+/* So that the daemon can have an action ended if this process does not come to it. */
+static void report_action(const Action *a, bool begun) {
+        _cleanup_(frame_done) Frame frame = FRAME_INIT;
+
+        if (!callouts_exist(a->effect->callouts) || isempty(a->definition->type) ||
+                        definition_copy(a->definition, &frame.definition) < 0)
+                return;
+        frame.action = a->kind;
+        frame.exists = begun;
+        emit(a->effect, &frame, FRAME_ACTION);
+}
+
+int action_begin(Effect *e, ScriptAction kind, const Definition *d, bool force, Failure *f, Action *ret) {
         _cleanup_(callout_freep) Callout *c = NULL;
         int r;
 
-        if (callout_new(&c, e->callouts, action, d) < 0)
-                return failure_set(failure_of(e), FAILURE_NO_MEMORY, 0, NULL, NULL);
+        *ret = (Action){ .effect = e, .kind = kind, .definition = d };
+        if (callout_new(&c, e->callouts, kind, d) < 0)
+                return failure_set(f, FAILURE_NO_MEMORY, 0, NULL, NULL);
 
-        r = callout_pre(c, e->request->force, failure_of(e));
+        r = callout_pre(c, force, f);
         if (r < 0) {
                 callout_notify(c, CALLOUT_NONE);
                 return r;
         }
 
-        *ret = TAKE_PTR(c);
+        ret->callout = TAKE_PTR(c);
+        report_action(ret, true);
         return 0;
 }
 
-void end_action(Callout *c, bool success) {
-        if (!c)
+void action_end(Action *a, bool success) {
+        if (!a->callout)
                 return;
 
-        callout_post(c, success);
-        callout_notify(c, success ? CALLOUT_SUCCESS : CALLOUT_FAILURE);
+        callout_post(a->callout, success);
+        report_action(a, false);
+        callout_notify(a->callout, success ? CALLOUT_SUCCESS : CALLOUT_FAILURE);
+        a->callout = callout_free(a->callout);
+}
+
+/* Ends what another worker began and did not come to end. */
+static void finish_action(Effect *e) {
+        const Request *request = e->request;
+        Callout *c = NULL;
+
+        if (callout_new(&c, e->callouts, request->action, &request->definition) < 0)
+                return;
+        callout_post(c, false);
+        callout_notify(c, CALLOUT_FAILURE);
         (void) callout_free(c);
 }
 
@@ -214,6 +241,8 @@ static void perform_look(Effect *e) {
 
         (void) report_sighting(e, e->request->path);
         (void) store_scan(e->store, &e->request->definition.uuid, report_file, e);
+        if (e->request->finish)
+                finish_action(e);
 }
 
 /* "<parent>/<file>", "<parent>/" or "/<uuid>". */
@@ -271,6 +300,7 @@ static bool request_is_valid(const Request *r) {
         case REQUEST_TYPES:
                 return r->parents;
         case REQUEST_LOOK:
+                return !r->finish || (d->parent && d->type);
         case REQUEST_SCAN:
                 return true;
         case _REQUEST_KIND_MAX:
@@ -288,7 +318,7 @@ static bool request_needs_store(const Request *r) {
 }
 
 static bool request_needs_scripts(const Request *r) {
-        return r->kind != REQUEST_LOOK && r->kind != REQUEST_SCAN && r->kind != REQUEST_TYPES;
+        return (r->kind != REQUEST_LOOK || r->finish) && r->kind != REQUEST_SCAN && r->kind != REQUEST_TYPES;
 }
 
 static void perform(Effect *e) {

@@ -200,6 +200,8 @@ int request_encode(const Request *r, Buffer *b) {
         put_u32(&w, r->live);
         put_u32(&w, r->direct);
         put_u32(&w, r->force);
+        put_u32(&w, r->finish);
+        put_u32(&w, r->action);
         put_u32(&w, r->script_timeout_sec);
         put_capabilities(&w, &r->capabilities);
         return end_frame(&w);
@@ -237,6 +239,11 @@ int frame_encode(const Frame *f, Buffer *b) {
         case FRAME_CAPABILITY:
                 put_u64(&w, f->fingerprint);
                 put_capability(&w, &f->capability);
+                break;
+        case FRAME_ACTION:
+                put_definition(&w, &f->definition);
+                put_u32(&w, f->action);
+                put_u32(&w, f->exists);
                 break;
         case FRAME_RESULT:
                 put_failure(&w, &f->failure);
@@ -543,6 +550,8 @@ int request_decode(const char *data, size_t size, Request *ret, size_t *ret_used
         request.live = get_bool(&r);
         request.direct = get_bool(&r);
         request.force = get_bool(&r);
+        request.finish = get_bool(&r);
+        request.action = (ScriptAction) get_enum(&r, _SCRIPT_ACTION_MAX);
         request.script_timeout_sec = get_u32(&r);
         get_capabilities(&r, &request.capabilities);
 
@@ -605,6 +614,13 @@ int frame_decode(const char *data, size_t size, Frame *ret, size_t *ret_used) {
         case FRAME_CAPABILITY:
                 frame.fingerprint = get_u64(&r);
                 get_capability(&r, &frame.capability);
+                break;
+        case FRAME_ACTION:
+                get_definition(&r, &frame.definition);
+                frame.action = (ScriptAction) get_enum(&r, _SCRIPT_ACTION_MAX);
+                frame.exists = get_bool(&r);
+                if (r.error >= 0 && (!frame.definition.parent || !frame.definition.type))
+                        r.error = -EBADMSG;
                 break;
         case FRAME_RESULT:
                 get_failure(&r, &frame.failure);

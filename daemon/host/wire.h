@@ -28,7 +28,10 @@ typedef enum RequestKind {
                            the active device, whose type definition.type is then, and of what is on disk only
                            with @define */
         REQUEST_UNDEFINE, /* @parents */
-        REQUEST_LOOK,  /* @path: see what is there of the device and of its files, after the lock is free */
+        REQUEST_LOOK,  /* @path: see what is there of the device and of its files, after the lock is free; and
+                          with
+                          @finish tell scripts of the failure of @action on the definition, which they had let
+                          begin */
         REQUEST_SCAN,  /* @parents: places to read files at (see there); NULL: all */
         REQUEST_TYPES, /* @parents: read their types */
         REQUEST_ATTRIBUTES, /* definition: parent, type: have a script tell the attributes of an active device
@@ -52,6 +55,8 @@ typedef struct Request {
         bool direct; /* with @live: where no script can do it, write the attributes */
 
         /* For those that run scripts. */
+        bool finish;
+        ScriptAction action;
         bool force; /* go on although one refuses */
         uint32_t script_timeout_sec;
         Capabilities capabilities; /* what is known of them */
@@ -69,7 +74,9 @@ typedef enum FrameKind {
         FRAME_ATTRIBUTES, /* attributes */
         FRAME_SCRIPT,     /* path, reason: what a script said; failed: it did */
         FRAME_CAPABILITY, /* fingerprint, capability: what was found out about the scripts of a type */
-        FRAME_RESULT,     /* failure; created: a device was made and is there */
+        FRAME_ACTION, /* definition, action: with @exists scripts let it begin, without they know of its end
+                       */
+        FRAME_RESULT, /* failure; created: a device was made and is there */
         _FRAME_KIND_MAX,
 } FrameKind;
 
@@ -95,6 +102,7 @@ typedef struct Frame {
         Types types;
         Attributes attributes;
         bool failed;
+        ScriptAction action;
         uint64_t fingerprint;
         Capability capability;
         Failure failure;

@@ -15,6 +15,7 @@ import struct
 import subprocess
 import termios
 import threading
+import time
 
 import pytest
 from jeepney import HeaderFields, MessageType, new_method_return
@@ -298,8 +299,13 @@ def reading(cli, *words):
 
 
 class TestMonitor:
+    @pytest.fixture(autouse=True)
+    def settled(self, card):
+        """The types are read after the daemon is ready; what follows is what the case does."""
+        card.start().ok("types")
+
     def test_json(self, card):
-        cli = card.start()
+        cli = card.cli
         with reading(cli, "monitor", "--json") as monitor:
             picture = monitor.json()
             assert picture["event"] == "picture" and len(picture["devices"]) == 3
@@ -318,7 +324,7 @@ class TestMonitor:
             assert monitor.until(event="removed")["uuid"] == U[5]
 
     def test_capacity(self, card):
-        cli = card.start()
+        cli = card.cli
         with reading(cli, "monitor") as monitor:
             assert monitor.line().endswith(" daemon is running\n")
             (card.tree.sys / "devices/p/mdev_supported_types/t/available_instances").write_text("7\n")
@@ -326,7 +332,7 @@ class TestMonitor:
             assert monitor.line().endswith(" parent p t: 7 left, were 3\n")
 
     def test_a_life(self, card):
-        cli = card.start()
+        cli = card.cli
         with reading(cli, "monitor") as monitor:
             monitor.line()
             card.tree.add_device("p", "t", U[3])
@@ -337,7 +343,7 @@ class TestMonitor:
             assert re.fullmatch(rf"\d\d:\d\d:\d\d device {U[3]} defined → active, parent p, type t\n", line)
 
     def test_the_daemon_comes_and_goes(self, card):
-        cli = card.start()
+        cli = card.cli
         with reading(cli, "monitor", "--json") as monitor:
             assert monitor.json()["event"] == "picture"
             card.daemon.stop()
@@ -348,7 +354,7 @@ class TestMonitor:
             assert len(monitor.json()["devices"]) == 4
 
     def test_the_bus_goes(self, card):
-        cli = card.start()
+        cli = card.cli
         monitor = Reader(cli, "monitor")
         monitor.line()
         card.bus.process.kill()
@@ -358,8 +364,36 @@ class TestMonitor:
         card.daemon.process.wait()
         card.daemon = None
 
-    def test_nobody_reads(self, card):
-        cli = card.start()
+    def test_the_reader_goes(self, card):
+        """As behind "| head -1": at once, and not with the next change."""
+        monitor = Reader(card.cli, "monitor")
+        monitor.line()
+        monitor.process.stdout.close()
+        assert monitor.process.wait(PATIENCE) == 0
+        assert monitor.process.stderr.read() == b""
+        monitor.process.stderr.close()
+
+    def test_to_a_file(self, card, tmp_path):
+        cli = card.cli
+        with open(tmp_path / "file", "wb") as file:
+            monitor = subprocess.Popen([cli.directory / "mdevdctl", "monitor"], env=cli.environment, stdout=file)
+
+        def written(lines):
+            deadline = time.monotonic() + PATIENCE
+            while (text := (tmp_path / "file").read_text()).count("\n") < lines:
+                assert time.monotonic() < deadline, text
+                time.sleep(0.01)
+            return text
+
+        written(1)
+        card.daemon.stop()
+        card.daemon = None
+        assert re.fullmatch(r"\S+ daemon is running\n\S+ daemon is gone\n", written(2))
+        monitor.terminate()
+        monitor.wait(PATIENCE)
+
+    def test_nobody_takes_it(self, card):
+        cli = card.cli
         with open("/dev/full", "wb") as full:
             done = cli("monitor", stdout=full)
         assert done.returncode == 1 and b"The result could not be written: " in done.stderr
@@ -441,6 +475,11 @@ class TestWait:
         assert wait.end()[1] == 0
 
 
+def read_fifo(path):
+    """What a driver that is a FIFO is told; whoever writes need not be there yet."""
+    return subprocess.run(["cat", path], capture_output=True, text=True, timeout=PATIENCE, check=True).stdout
+
+
 class TestMany:
     def test_each_is_told(self, card):
         cli = card.start()
@@ -482,8 +521,7 @@ class TestMany:
         )
         for i in 2, 1:
             assert start.poll() is None
-            with open(host.tree.sys / f"devices/p/mdev_supported_types/t{i}/create", "rb") as create:
-                assert create.read().decode() == U[i]
+            assert read_fifo(host.tree.sys / f"devices/p/mdev_supported_types/t{i}/create") == U[i]
         start.communicate(timeout=PATIENCE)
 
     def test_a_signal_leaves_the_work(self, host):
@@ -499,7 +537,7 @@ class TestMany:
         text, status = start.end()
         assert status == -signal.SIGINT
         assert "Error: Interrupted. Of 2 devices 1 were asked for and not answered; mdevd goes on" in text
-        assert create.read_text() == U[1]
+        assert read_fifo(create) == U[1]
 
     def test_more_than_may_be_under_way(self, card):
         uuids = [f"11111111-0000-0000-0000-{i:012x}" for i in range(600)]
@@ -515,7 +553,7 @@ class TestMany:
         host.tree.define("p", U[1], definition())
         start = Terminal(host.start(), "start", "-u", U[1], stderr=True)
         start.read_until("Waiting for mdevd to start; this takes as long as the driver does.")
-        create.read_bytes()
+        assert read_fifo(create) == U[1]
         start.end()
 
     @pytest.mark.parametrize(

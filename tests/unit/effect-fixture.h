@@ -24,7 +24,8 @@ static struct {
         Failure failure; /* of the result */
         bool created;
         unsigned n_results;
-        int error; /* what emit returns for facts */
+        int n_actions; /* under way */
+        int error;     /* what emit returns for facts */
 } told;
 
 static const char *const presences[_PRESENCE_MAX] = { "absent", "arriving", "present", "leaving", "orphan",
@@ -76,6 +77,9 @@ static inline int on_emit(const Frame *frame, void *userdata) {
         case FRAME_SCRIPT:
                 tell("script %s%s: %s\n", strrchr(frame->path, '/') + 1, frame->failed ? " failed" : "",
                                 frame->reason);
+                break;
+        case FRAME_ACTION:
+                told.n_actions += frame->exists ? 1 : -1;
                 break;
         case FRAME_CAPABILITY:
                 /* Whether it is told depends on how new the scripts are, and that on the machine. */
@@ -151,6 +155,7 @@ static inline void perform(Request *r, int lock_fd, const char *expected) {
         if (expected)
                 assert_string_equal(told.text, expected);
         assert_int_equal(told.n_results, 1);
+        assert_int_equal(told.n_actions, 0);
 }
 
 static inline void assert_result(FailureKind kind, int error, bool created) {

@@ -370,6 +370,19 @@ static void test_said(void **state) {
         assert_int_equal(act(SCRIPT_START, false, NULL), 0);
         assert_int_equal(strlen(told.said), strlen("a: ") + 4096 + strlen(" …\n"));
         assert_non_null(strstr(told.said, "yyy …\n"));
+        told.said[0] = '\0';
+
+        /* Nor is a character cut in two; and a name that is no text can be told. */
+        tree_remove(LIB "a");
+        put_script(LIB "\xe9",
+                        "[ $4 = pre ] && { printf x; yes \xc3\xa9 | head -c 30000 | tr -d '\n'; } >&2; exit 1");
+        {
+                _cleanup_(failure_done) Failure f = FAILURE_INIT;
+
+                assert_int_equal(act(SCRIPT_START, false, &f), -ECANCELED);
+                assert_string_equal(f.subject, "/" LIB "?");
+                assert_non_null(strstr(f.detail, "and said: x\xc3\xa9\xc3\xa9"));
+        }
 }
 
 /* Flooding for ever ends with the time-out. */

@@ -177,6 +177,27 @@ static void test_create_and_define_refused(void **state) {
                    "c pre stop none device\nc post stop failure device\nn notify stop failure device\n");
 }
 
+/* What another worker began, and died over: it is ended as a failure, after the look. */
+static void test_finish(void **state) {
+        Request r = request_with_scripts(REQUEST_LOOK, LIST("a", "1"));
+
+        (void) state;
+
+        host_device(P1, UUID_A, TYPE);
+        r.finish = true;
+        r.action = SCRIPT_START;
+        put_script(CALLOUTS "c", "cat >input-$4");
+        put_script(NOTIFIERS "n", "exit 0");
+        perform(&r, -EBADF, "sighting present " P1 " " TYPE "\nresult\n");
+        assert_log("c post start failure device\nn notify start failure device\n");
+        assert_file("input-post",
+                        "{\"mdev_type\":\"" TYPE "\",\"start\":\"manual\",\"attrs\":[{\"a\":\"1\"}]}");
+
+        r = request_with_scripts(REQUEST_LOOK, NULL);
+        perform(&r, -EBADF, "sighting present " P1 " " TYPE "\nresult\n");
+        assert_log("");
+}
+
 /* The time-out of "post" is nobody's failure. */
 static void test_hanging_post(void **state) {
         Request r = request_with_scripts(REQUEST_CREATE, NULL);
@@ -629,6 +650,7 @@ int main(void) {
                 TEST(test_parent),
                 TEST(test_create_and_define),
                 TEST(test_create_and_define_refused),
+                TEST(test_finish),
                 TEST(test_hanging_post),
                 TEST(test_remove),
                 TEST(test_remove_fails),

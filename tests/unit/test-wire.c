@@ -22,7 +22,7 @@ static char *copy(const char *s) {
 
 enum {
         N_REQUESTS = 12,
-        N_FRAMES = 13,
+        N_FRAMES = 14,
 };
 
 static Definition make_definition(bool whole) {
@@ -60,6 +60,10 @@ static Request make_request(unsigned i) {
         if (r.kind == REQUEST_DEFINE || i == 9)
                 r.text = copy("{\n}");
         r.script_timeout_sec = i * 100;
+        if (i == 9) {
+                r.finish = true;
+                r.action = SCRIPT_MODIFY;
+        }
         if (i == 10 || i == 11) {
                 r.live = true;
                 r.direct = i == 11;
@@ -155,6 +159,12 @@ static Frame make_frame(unsigned i) {
                 f.fingerprint = UINT64_MAX - 2;
                 f.capability = (Capability){ copy("t"), NULL, 0, 0 };
                 break;
+        case 12:
+                f.kind = FRAME_ACTION;
+                f.definition = make_definition(true);
+                f.action = SCRIPT_UNDEFINE;
+                f.exists = true;
+                break;
         case 11:
                 f.kind = FRAME_CAPABILITY;
                 f.capability = (Capability){ copy("t"), copy("/usr/lib/x"), 127, 31 };
@@ -225,6 +235,8 @@ static void assert_requests_equal(const Request *a, const Request *b) {
         assert_int_equal(a->live, b->live);
         assert_int_equal(a->direct, b->direct);
         assert_int_equal(a->force, b->force);
+        assert_int_equal(a->finish, b->finish);
+        assert_int_equal(a->action, b->action);
         assert_int_equal(a->script_timeout_sec, b->script_timeout_sec);
         assert_true(a->capabilities.fingerprint == b->capabilities.fingerprint);
         assert_int_equal(a->capabilities.n, b->capabilities.n);
@@ -252,6 +264,7 @@ static void assert_frames_equal(const Frame *a, const Frame *b) {
         assert_int_equal(a->attributes.n, b->attributes.n);
         assert_true(attributes_equal(&a->attributes, &b->attributes));
         assert_int_equal(a->failed, b->failed);
+        assert_int_equal(a->action, b->action);
         assert_true(a->fingerprint == b->fingerprint);
         assert_capabilities_equal(&a->capability, &b->capability);
 
@@ -792,19 +805,19 @@ static void test_missing(void **state) {
 }
 
 static void test_numbers(void **state) {
-        Frame f = make_frame(12);
+        Frame f = make_frame(13);
 
         (void) state;
 
         f.failure.error = -1;
         assert_frame_refused(&f);
-        f = make_frame(12);
+        f = make_frame(13);
         f.failure.state = _DEVICE_STATE_MAX;
         assert_frame_refused(&f);
-        f = make_frame(12);
+        f = make_frame(13);
         f.failure.state = -2;
         assert_frame_refused(&f);
-        f = make_frame(12);
+        f = make_frame(13);
         f.failure.kind = _FAILURE_MAX;
         assert_frame_refused(&f);
         f = make_frame(1);
@@ -812,7 +825,7 @@ static void test_numbers(void **state) {
         assert_frame_refused(&f);
 
         /* A truth value is one or the other. */
-        f = make_frame(12);
+        f = make_frame(13);
         {
                 _cleanup_(buffer_done) Buffer b = {};
 
@@ -914,7 +927,7 @@ static void test_attributes(void **state) {
 
 static void test_done(void **state) {
         Request r = make_request(6);
-        Frame f = make_frame(12);
+        Frame f = make_frame(13);
         Buffer b = {};
 
         (void) state;

@@ -336,6 +336,26 @@ def test_the_daemon_goes_while_a_script_is_at_work(mdevd, parent, scripts, gate,
     assert scripts.take() == ["script pre start none -", "script post start success d", "notifier notify start success d"]
 
 
+def test_the_worker_dies(mdevd, parents, scripts):
+    """Killed by somebody in the middle of it: another one tells the scripts."""
+    scripts.add("script")
+    scripts.add_notifier("notifier")
+    parents[0].create_block = 1
+    call = mdevd.begin_create(parents[0], SMALL)
+    wait_until(lambda: parents[0].creating == 1, timeout=60)
+    begun, = scripts.calls()
+
+    os.kill(int(begun.ppid), signal.SIGKILL)
+    parents[0].create_block = 0
+    failure = call.failure()
+
+    assert failure.name == "org.freedesktop.DBus.Error.Failed" and "signal 9" in failure.sentence
+    assert {c.uuid for c in scripts.calls()} == {begun.uuid}
+    after = "d" if sysfs.devices() else "-"
+    assert scripts.take() == ["script pre start none -", f"script post start failure {after}",
+                              f"notifier notify start failure {after}"]
+
+
 # What none should do
 
 def processes_of(text):

@@ -359,7 +359,7 @@ SCRIPTS = {
         undefine -p {P}
         modify -u {A} --addattr x
         modify -u {A} --delattr -i -1
-        stop {A}
+        undefine {A}
         types -v
         lis
     """,
