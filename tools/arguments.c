@@ -26,6 +26,7 @@ const Option options[_OPTION_MAX] = {
         [OPTION_ALL] = { "all", 0 },
         [OPTION_STATE] = { "state", 0, VALUE_STATE, "STATE" },
         [OPTION_AVAILABLE] = { "available", 0, VALUE_NUMBER, "N" },
+        [OPTION_SETTLED] = { "settled", 0 },
         [OPTION_TIMEOUT] = { "timeout", 0, VALUE_SECONDS, "SECONDS" },
         [OPTION_UUIDS] = { NULL, 0, VALUE_UUID, "UUID", .many = true },
         [OPTION_UUID] = { "uuid", 'u', VALUE_UUID, "UUID" },

@@ -19,6 +19,7 @@ typedef enum OptionId {
         OPTION_ALL,
         OPTION_STATE,
         OPTION_AVAILABLE,
+        OPTION_SETTLED,
         OPTION_TIMEOUT,
         OPTION_UUIDS,
         OPTION_UUID,

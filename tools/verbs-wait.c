@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* wait: for devices to be in a state, or for a parent to have something left. By signals; nothing is asked
- * twice. */
+/* wait: for devices to be in a state, for a parent to have something left, or for autostart to be done. By
+ * signals; nothing is asked twice. */
 
 #include "tools/identity.h"
 #include "tools/picture.h"
@@ -71,6 +71,20 @@ static int look_at_parent(const Wait *w, const Picture *p, char **ret) {
         return n < 0 ? -ENOMEM : 0;
 }
 
+static int look_at_daemon(const Picture *p, char **ret) {
+        if (value_bool(p->daemon, "settled"))
+                return 1;
+
+        *ret = strdup("mdevd to have started what is marked for autostart");
+        return *ret ? 0 : -ENOMEM;
+}
+
+static int look(const Wait *w, const Picture *p, char **ret) {
+        if (arguments_have(w->arguments, OPTION_SETTLED))
+                return look_at_daemon(p, ret);
+        return arguments_n_uuids(w->arguments) > 0 ? look_at_devices(w, p, ret) : look_at_parent(w, p, ret);
+}
+
 static int on_change(const Picture *p, const Change *c, void *userdata) {
         _cleanup_(freep) char *missing = NULL;
         Wait *w = userdata;
@@ -79,8 +93,7 @@ static int on_change(const Picture *p, const Change *c, void *userdata) {
         if (c->kind == CHANGE_LOST)
                 return 0;
 
-        r = arguments_n_uuids(w->arguments) > 0 ? look_at_devices(w, p, &missing)
-                                                : look_at_parent(w, p, &missing);
+        r = look(w, p, &missing);
         if (r < 0)
                 return complain(r, "Not enough memory");
         if (missing && !w->told && isatty(STDERR_FILENO))

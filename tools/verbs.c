@@ -144,6 +144,9 @@ static const Use wait_uses[] = {
         { OPTION_TYPE, "the type to wait for", .needs = OPTION_BIT(OPTION_PARENT) },
         { OPTION_AVAILABLE, "until so many instances are left; 1 unless given",
                         .needs = OPTION_BIT(OPTION_PARENT) },
+        { OPTION_SETTLED, "wait until autostart is done, as far as it can be",
+                        .conflicts = OPTION_BIT(OPTION_UUIDS) | OPTION_BIT(OPTION_UUID) |
+                                        OPTION_BIT(OPTION_PARENT) },
         { OPTION_TIMEOUT, "fail when this time has passed; 0 only looks" },
 };
 
@@ -277,11 +280,12 @@ const Verb verbs[] = {
         {
                         .name = "wait",
                         .synopsis = "UUID… [--state STATE] [--timeout SECONDS]\n"
-                                    "-p PARENT -t TYPE [--available N] [--timeout SECONDS]",
-                        .summary = "Wait until devices are in a state, or a parent has something left",
+                                    "-p PARENT -t TYPE [--available N] [--timeout SECONDS]\n"
+                                    "--settled [--timeout SECONDS]",
+                        .summary = "Wait until devices are in a state, a parent has something left, or autostart is done",
                         USES(wait_uses),
                         .any_of = OPTION_BIT(OPTION_UUIDS) | OPTION_BIT(OPTION_UUID) |
-                                        OPTION_BIT(OPTION_PARENT),
+                                        OPTION_BIT(OPTION_PARENT) | OPTION_BIT(OPTION_SETTLED),
                         .run = verb_wait,
         },
         {

@@ -102,6 +102,11 @@ static inline int free_and_strdup(char **place, const char *s) {
         return 0;
 }
 
+static inline void *free_null(void *p) {
+        free(p);
+        return NULL;
+}
+
 /* A NULL-terminated vector of strings, all of them allocated. */
 static inline char **strv_free(char **v) {
         for (char **s = v; s && *s; s++)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* Two questions, both asked without waiting: the bus is asked who the sender is, once for each, and if it is
- * not root, polkit is asked whether it may. A unique name never changes its owner and is never given away
+ * not root, polkit is asked whether it may. (Its process and unit are for the journal only, which says who
+ * asked: another may have that number by now.) A unique name never changes its owner and is never given away
  * again, so the first answer holds until the bus tells that the sender is gone: by a signal that is listened
  * to from the start, because sd_bus_track would ask for each sender whether it is still there, and wait.
  *
@@ -12,6 +13,7 @@
 #include <stdio.h>
 
 #include <systemd/sd-event.h>
+#include <systemd/sd-login.h>
 
 #include "api/mdevd-names.h"
 #include "base/log.h"
@@ -38,6 +40,8 @@ typedef struct Sender {
         char *name;
         bool is_known; /* @uid is; until then all queries wait for that */
         uint32_t uid;
+        uint32_t pid;      /* 0: not known */
+        char *unit;        /* of its service or user manager; NULL: not known */
         sd_bus_slot *slot; /* of the question who it is */
 
         struct Query *queries, **queries_end; /* in the order in which they came */
@@ -139,6 +143,7 @@ static Sender *sender_free(Sender *s) {
 
         (void) sd_bus_slot_unref(s->slot);
         free(s->name);
+        free(s->unit);
         free(s);
         return NULL;
 }
@@ -329,13 +334,37 @@ static void query_go_on(Query *q) {
                 query_refuse(q, SD_BUS_ERROR_ACCESS_DENIED, "polkit cannot be asked.");
 }
 
+/* The credentials that the bus tells: names and values. Return: 0; a negative errno if the user is not among
+ * them. */
+static int read_credentials(sd_bus_message *reply, Sender *s) {
+        bool has_uid = false;
+        const char *name;
+        int r;
+
+        r = sd_bus_message_enter_container(reply, 'a', "{sv}");
+        while (r >= 0 && (r = sd_bus_message_enter_container(reply, 'e', "sv")) > 0) {
+                r = sd_bus_message_read(reply, "s", &name);
+                if (r >= 0 && streq(name, "UnixUserID")) {
+                        r = sd_bus_message_read(reply, "v", "u", &s->uid);
+                        has_uid = r >= 0;
+                } else if (r >= 0 && streq(name, "ProcessID"))
+                        r = sd_bus_message_read(reply, "v", "u", &s->pid);
+                else if (r >= 0)
+                        r = sd_bus_message_skip(reply, "v");
+                if (r >= 0)
+                        r = sd_bus_message_exit_container(reply);
+        }
+
+        return r < 0 ? r : has_uid ? 0 : -ENODATA;
+}
+
 static int on_credentials(sd_bus_message *reply, void *userdata, sd_bus_error *e _unused_) {
         Sender *s = userdata;
         Query *next;
 
         s->slot = sd_bus_slot_unref(s->slot);
 
-        if (sd_bus_message_get_error(reply) || sd_bus_message_read(reply, "u", &s->uid) < 0) {
+        if (sd_bus_message_get_error(reply) || read_credentials(reply, s) < 0) {
                 for (const Query *q = s->queries; q; q = q->next)
                         (void) sd_bus_reply_method_errorf(q->message, SD_BUS_ERROR_ACCESS_DENIED,
                                         "The bus does not say who you are.");
@@ -344,6 +373,8 @@ static int on_credentials(sd_bus_message *reply, void *userdata, sd_bus_error *e
         }
 
         s->is_known = true;
+        if (s->pid > 0 && sd_pid_get_unit((pid_t) s->pid, &s->unit) < 0)
+                s->unit = NULL;
         for (Query *q = s->queries; q; q = next) {
                 next = q->next;
                 query_go_on(q);
@@ -364,7 +395,7 @@ static int sender_new(Auth *a, const char *name, Sender **ret) {
                 return -ENOMEM;
 
         r = sd_bus_call_method_async(a->bus, &s->slot, "org.freedesktop.DBus", "/org/freedesktop/DBus",
-                        "org.freedesktop.DBus", "GetConnectionUnixUser", on_credentials, s, "s", name);
+                        "org.freedesktop.DBus", "GetConnectionCredentials", on_credentials, s, "s", name);
         if (r < 0)
                 return r;
 
@@ -436,4 +467,13 @@ int auth_check(Auth *a, sd_bus_message *message, const char *action, const char 
                         (void) query_free(q);
         }
         return r < 0 ? sd_bus_error_set_errno(error, r) : 0;
+}
+
+void auth_identify(const Auth *a, sd_bus_message *message, Requester *ret) {
+        const char *name = sd_bus_message_get_sender(message);
+        const Sender *s = name ? find_sender(a, name) : NULL;
+
+        *ret = (Requester){};
+        if (s && s->is_known)
+                *ret = (Requester){ .is_known = true, .uid = s->uid, .pid = s->pid, .unit = s->unit };
 }

@@ -9,6 +9,7 @@
 
 #include "base/util.h"
 #include "bus/bus.h"
+#include "core/manager.h"
 
 typedef struct Auth Auth;
 
@@ -30,3 +31,6 @@ DEFINE_CLEANUP(Auth *, auth_free);
  */
 int auth_check(Auth *a, sd_bus_message *message, const char *action, const char *uuid, const char *parent,
                 const char *type, sd_bus_error *error);
+
+/* Who sent a message, as far as auth_check() has found out. @ret: borrowed until the loop goes on. */
+void auth_identify(const Auth *a, sd_bus_message *message, Requester *ret);

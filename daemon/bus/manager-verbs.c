@@ -13,6 +13,7 @@
 /* Replies */
 
 int call_new(Bus *b, sd_bus_message *message, Call **ret, sd_bus_error *error) {
+        Requester who;
         Call *c;
         int r;
 
@@ -27,6 +28,8 @@ int call_new(Bus *b, sd_bus_message *message, Call **ret, sd_bus_error *error) {
 
         c->bus = b;
         c->message = sd_bus_message_ref(message);
+        auth_identify(b->auth, message, &who);
+        manager_requested_by(b->manager, &who);
         *ret = c;
         return 0;
 }

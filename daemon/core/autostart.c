@@ -291,6 +291,7 @@ static void try_it(Due *due, const Definition *definition) {
         }
 
         due_set(due, false, false, true);
+        manager_requested_by(m, NULL);
         r = manager_create(m, &copy, &options, &f, on_tried, m);
         if (r == 0)
                 return;

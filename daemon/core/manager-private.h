@@ -4,6 +4,7 @@
 /* What the files of core share, and nobody else sees. manager.c owns; verbs.c, reconcile.c and capacity.c
  * each put one thing in it. */
 
+#include "base/log.h"
 #include "core/manager.h"
 #include "core/operation.h"
 #include "host/monitor.h"
@@ -18,6 +19,14 @@ typedef struct Suspect {
         Uuid uuid;
         uint64_t at_usec;
 } Suspect;
+
+/* Whose work a commit tells of. */
+typedef struct Cause {
+        const Uuid *uuid;
+        OperationKind kind;
+        const Requester *who;
+        uint64_t took_usec; /* 0: it has only begun */
+} Cause;
 
 struct Manager {
         sd_event *event;
@@ -41,6 +50,9 @@ struct Manager {
         void *ready_userdata;
 
         int record_fd;
+        Requester requester;
+        char *requester_unit;
+        const Cause *cause; /* of the commit under way; NULL: nobody's */
 
         /* reconcile.c */
         Monitor *monitor;
@@ -74,6 +86,12 @@ struct Manager {
 /* The commit point: logs and tells what has changed, then forgets it. Every entry from the event loop ends
  * here, before it replies. */
 void manager_commit(Manager *m);
+void manager_commit_because(Manager *m, const Cause *cause);
+
+/* Fields of the journal that say whose work it is: four, and the end of the list. */
+#define CAUSE_FIELDS_MAX 6U
+void cause_to_fields(
+                const Cause *cause, LogField fields[static CAUSE_FIELDS_MAX], char numbers[static 3][24]);
 
 /* The lane of what enters the driver of @parent, for one purpose. NULL: no memory. */
 Lane *manager_driver_lane(Manager *m, const char *purpose, const char *parent, unsigned max);

@@ -5,6 +5,7 @@
  * the reply. */
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 
 #include <systemd/sd-daemon.h>
@@ -86,6 +87,7 @@ Manager *manager_free(Manager *m) {
         invalid_stop(m);
         capacity_stop(m);
         autostart_stop(m);
+        free(m->requester_unit);
         callouts_forget(m);
         (void) registry_free(m->registry);
         worker_program_done(&m->program);
@@ -146,7 +148,41 @@ const Registry *manager_registry(const Manager *m) {
         return m->registry;
 }
 
+void manager_requested_by(Manager *m, const Requester *who) {
+        m->requester = (Requester){};
+        m->requester_unit = free_null(m->requester_unit);
+        if (!who)
+                return;
+
+        m->requester = *who;
+        m->requester_unit = who->unit ? strdup(who->unit) : NULL;
+        m->requester.unit = m->requester_unit;
+}
+
 /* The commit point */
+
+void cause_to_fields(
+                const Cause *cause, LogField fields[static CAUSE_FIELDS_MAX], char numbers[static 3][24]) {
+        static const char *const names[_OPERATION_KIND_MAX] = {
+                [OPERATION_CREATE] = "create",
+                [OPERATION_REMOVE] = "remove",
+                [OPERATION_DEFINE] = "define",
+                [OPERATION_MODIFY] = "modify",
+                [OPERATION_UNDEFINE] = "undefine",
+        };
+        const Requester *who = cause ? cause->who : NULL;
+        bool known = who && who->is_known;
+
+        (void) snprintf(numbers[0], 24, "%" PRIu32, known ? who->uid : 0);
+        (void) snprintf(numbers[1], 24, "%" PRIu32, known ? who->pid : 0);
+        (void) snprintf(numbers[2], 24, "%" PRIu64, cause ? cause->took_usec : 0);
+        fields[0] = (LogField){ "MDEVD_OPERATION", cause ? names[cause->kind] : NULL };
+        fields[1] = (LogField){ "MDEVD_SENDER_UID", known ? numbers[0] : NULL };
+        fields[2] = (LogField){ "MDEVD_SENDER_PID", known && who->pid > 0 ? numbers[1] : NULL };
+        fields[3] = (LogField){ "MDEVD_SENDER_UNIT", known ? who->unit : NULL };
+        fields[4] = (LogField){ "MDEVD_DURATION_USEC", cause && cause->took_usec > 0 ? numbers[2] : NULL };
+        fields[5] = (LogField){};
+}
 
 /* What was there already when the daemon came is no event. */
 static int level(const Manager *m) {
@@ -163,17 +199,18 @@ static void log_device(const Manager *m, const Change *c) {
                                                : NULL;
         const char *type = d->type ?: d->n_definitions > 0 ? d->definitions[0].type : NULL;
         const char *waiting = waiting_to_string(d->waiting);
-        char uuid[UUID_TEXT_SIZE];
-        const LogField fields[] = {
+        const Cause *cause = m->cause && uuid_equal(m->cause->uuid, &d->uuid) ? m->cause : NULL;
+        char uuid[UUID_TEXT_SIZE], numbers[3][24];
+        LogField fields[6 + CAUSE_FIELDS_MAX] = {
                 { "MDEVD_UUID", uuid_to_text(&d->uuid, uuid) },
                 { "MDEVD_PARENT", parent },
                 { "MDEVD_TYPE", type },
                 { "MDEVD_STATE", is },
                 { "MDEVD_OLD_STATE", was },
                 { "MDEVD_PENDING", isempty(waiting) ? NULL : waiting },
-                {},
         };
 
+        cause_to_fields(cause, fields + 6, numbers);
         if (!streq(was, is))
                 log_event(level(m), MDEVD_MESSAGE_DEVICE_STATE, fields, "Device %s%s%s: %s → %s", uuid,
                                 parent ? " on " : "", strempty(parent), was, is);
@@ -244,4 +281,10 @@ void manager_commit(Manager *m) {
 
         m->changes = 0;
         registry_drop_changes(m->registry);
+}
+
+void manager_commit_because(Manager *m, const Cause *cause) {
+        m->cause = cause;
+        manager_commit(m);
+        m->cause = NULL;
 }

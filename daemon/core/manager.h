@@ -96,6 +96,17 @@ int manager_pick_definition(
 
 /* Requests */
 
+/* Who makes the requests that follow, for the journal. */
+typedef struct Requester {
+        bool is_known;
+        uint32_t uid;
+        uint32_t pid;     /* 0: not known */
+        const char *unit; /* NULL: not known */
+} Requester;
+
+/* Copied; NULL: nobody does. */
+void manager_requested_by(Manager *m, const Requester *who);
+
 typedef struct DefineOptions {
         bool alternate;   /* even if it has a definition on another parent */
         bool force;       /* of all verbs: go on although a call-out script refuses */

@@ -28,6 +28,9 @@ typedef struct Verb {
         OpId op;
         OperationKind kind;
         Uuid uuid;
+        Requester who; /* its strings are ours */
+        char *unit;
+        uint64_t began_usec;
         char *parent;       /* whose instances it takes or gives back; NULL: none's */
         ManagerReply reply; /* NULL: nobody waits, or has been told "pending" */
         void *userdata;
@@ -50,6 +53,7 @@ static Verb *verb_free(Verb *v) {
         failure_done(&v->failure);
         unfinished_done(&v->unfinished);
         free(v->parent);
+        free(v->unit);
         for (size_t i = 0; i < v->n_told; i++)
                 free(v->told[i].parent);
         free(v->told);
@@ -73,9 +77,22 @@ static int verb_new(Manager *m, OperationKind kind, const Uuid *uuid, ManagerRep
                 .reply = reply,
                 .userdata = userdata,
                 .failure = FAILURE_INIT,
+                .who = m->requester,
         };
+        (void) sd_event_now(m->event, CLOCK_MONOTONIC, &v->began_usec);
+        v->unit = m->requester.unit ? strdup(m->requester.unit) : NULL;
+        v->who.unit = v->unit;
         *ret = v;
         return 0;
+}
+
+static Cause cause_of(const Verb *v, bool over) {
+        Cause cause = { .uuid = &v->uuid, .kind = v->kind, .who = &v->who };
+        uint64_t now;
+
+        if (over && sd_event_now(v->m->event, CLOCK_MONOTONIC, &now) >= 0)
+                cause.took_usec = MAX(now - v->began_usec, UINT64_C(1));
+        return cause;
 }
 
 /* Facts */
@@ -160,12 +177,13 @@ static void drop_unseen_definitions(Verb *v) {
 }
 
 static void log_failure(const Verb *v, const Failure *f) {
-        const LogField fields[] = {
+        LogField fields[3 + CAUSE_FIELDS_MAX] = {
                 { "MDEVD_UUID", UUID_TEXT(&v->uuid) },
                 { "MDEVD_PARENT", f->parent },
                 { "MDEVD_TYPE", f->type },
-                {},
         };
+        const Cause cause = cause_of(v, true);
+        char numbers[3][24];
         static const char *const names[_OPERATION_KIND_MAX] = {
                 [OPERATION_NONE] = "look at",
                 [OPERATION_CREATE] = "create",
@@ -176,6 +194,7 @@ static void log_failure(const Verb *v, const Failure *f) {
         };
         int error = failure_errno(f);
 
+        cause_to_fields(&cause, fields + 3, numbers);
         log_full(LOG_NOTICE, error, MDEVD_MESSAGE_OPERATION_FAILED, fields, __FILE__, __LINE__, __func__,
                         "Could not %s device %s%s%s: %s%s%s", names[v->kind], UUID_TEXT(&v->uuid),
                         f->parent ? " on " : "", strempty(f->parent), strerror(error), f->detail ? ": " : "",
@@ -247,6 +266,7 @@ static void on_done(Frame *result, void *owner) {
         _cleanup_(verb_freep) Verb *v = owner;
         const Failure *f = &result->failure;
         Manager *m = v->m;
+        Cause cause;
         int rc;
 
         /* The daemon is stopping: the registry is not needed any more, only the answer is. */
@@ -288,7 +308,8 @@ static void on_done(Frame *result, void *owner) {
                 recognise(m, &v->uuid);
         follow_up(v, rc > 0 ? rc : 0, !failure_is_set(f));
 
-        manager_commit(m);
+        cause = cause_of(v, true);
+        manager_commit_because(m, &cause);
         if (v->reply)
                 v->reply(failure_is_set(f) ? f : NULL, &v->uuid, v->userdata);
 }
@@ -343,6 +364,7 @@ static Lane *lane_for(Manager *m, const Request *request) {
 /* Gives the request of a verb that the registry has let begin to a worker; takes the verb over. */
 static int submit(Verb *v, Request *request, bool force, Failure *f) {
         Manager *m = v->m;
+        Cause cause;
         int r;
 
         callouts_prepare(m, force, request);
@@ -356,7 +378,8 @@ static int submit(Verb *v, Request *request, bool force, Failure *f) {
                 return r;
         }
 
-        manager_commit(m);
+        cause = cause_of(v, false);
+        manager_commit_because(m, &cause);
         return 0;
 }
 
@@ -561,6 +584,7 @@ static int adopt(Manager *m, const Uuid *uuid, const LockNote *note, int lock_fd
         OpId op;
         int r;
 
+        manager_requested_by(m, NULL);
         r = verb_new(m, note->kind, uuid, NULL, NULL, &v);
         if (r < 0)
                 return r;
