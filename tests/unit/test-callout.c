@@ -169,7 +169,7 @@ static void test_call(void **state) {
                                                                                                   keeps some
                                                                                                   for itself
                                                                                                 */
-                        "ps -o pgid= -p $$ | tr -d ' ' >group; echo $$ >pid; echo $PPID >parent\n"
+                        "cut -d' ' -f5 /proc/$$/stat >group; echo $$ >pid; echo $PPID >parent\n"
                         "umask >umask\n");
         put_script(LIB_NOTIFIERS "n", "cat >$MDEVCTL_ENV_ROOT/notified");
         assert_int_equal(act(SCRIPT_DEFINE, false, NULL), 0);
