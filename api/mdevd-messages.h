@@ -5,7 +5,9 @@
  * names of the fields that go with them. Both are API: never changed, never used again. Each has an entry in
  * mdevd.catalog. */
 
-/* A device changed its state. Fields: MDEVD_UUID, MDEVD_PARENT, MDEVD_TYPE, MDEVD_STATE, MDEVD_OLD_STATE. */
+/* A device changed its state. Fields: MDEVD_UUID, MDEVD_PARENT, MDEVD_TYPE, MDEVD_STATE, MDEVD_OLD_STATE; and if a
+ * request is the cause MDEVD_OPERATION, MDEVD_SENDER_UID, MDEVD_SENDER_PID, MDEVD_SENDER_UNIT, and at its end
+ * MDEVD_DURATION_USEC. */
 #define MDEVD_MESSAGE_DEVICE_STATE "5d3c1a8e0f5b4b6c9a3e7d2f41c06b91"
 
 /* A definition appeared, changed or went. Fields: MDEVD_UUID. */
@@ -17,7 +19,7 @@
 /* A file where a definition should be is not one. Fields: MDEVD_PATH. */
 #define MDEVD_MESSAGE_INVALID_DEFINITION "3fa9d6c15e7b4280b4c8e1f0927d5a36"
 
-/* An operation failed. Fields: MDEVD_UUID, MDEVD_PARENT, MDEVD_TYPE, ERRNO. */
+/* An operation failed. Fields: MDEVD_UUID, MDEVD_PARENT, MDEVD_TYPE, ERRNO, and the request's as above. */
 #define MDEVD_MESSAGE_OPERATION_FAILED "8c7e05d2b1f94a3687d0e6a5f3c49b12"
 
 /* Events were lost, everything is looked at anew. No fields. */

@@ -203,11 +203,11 @@ static int check_daemon_knows_files(Verification *v) {
                         continue;
                 known = known_definition(v, value_string(file, "uuid"), value_string(file, "parent"));
                 if (!known)
-                        r = wrong(v, file, NULL, "mdevd does not know this definition; Rescan makes it look");
+                        r = wrong(v, file, NULL, "mdevd does not know this definition; \"systemctl reload mdevd\" makes it look");
                 else if (!same(file, known, "type") || !same(file, known, "autostart") ||
                                 !same(file, known, "attributes"))
                         r = wrong(v, file, NULL,
-                                        "mdevd knows another content of this file; Rescan makes it look");
+                                        "mdevd knows another content of this file; \"systemctl reload mdevd\" makes it look");
         }
 
         return r;

@@ -13,7 +13,6 @@ static const struct {
         { "Device {} exists already: it is", "Device already exists: {} is" },
         { "the option \"{}\"", "--{}" },
         { "The option \"{}\"", "--{}" },
-        { "and call Rescan.", "and reload mdevd." },
         { "ListDevices shows all.", "\"list\" and \"list --defined\" show all." },
         { "to start a device without a definition use Create.",
                         "to start a device without a definition give a parent and a type." },

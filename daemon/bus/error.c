@@ -32,7 +32,7 @@ static const Wording wordings[_FAILURE_MAX] = {
                         "somebody else is creating or removing it. Try again, or choose another UUID." },
         [FAILURE_EXISTS_ON_DISK] = { MDEVD_ERROR_EXISTS,
                         "{subject} exists already and is not a definition that mdevd knows. Look at the file, "
-                        "remove or mend it, and call Rescan." },
+                        "and remove or mend it." },
 
         [FAILURE_BEING_CREATED] = { MDEVD_ERROR_TRY_AGAIN,
                         "Device {uuid} is being created[ on parent {parent}]. Try again when that is over." },

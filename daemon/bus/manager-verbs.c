@@ -199,20 +199,18 @@ static int read_changes(sd_bus_message *m, Definition *d, Modification *ret, con
 }
 
 /* Which definition or device a modification is about, and of which type it will be. */
-static int complete_modification(
-                Bus *b, const ModifyOptions *how, const Modification *changes, Definition *d, Failure *f) {
-        _cleanup_(definition_done) Definition picked = {};
+/* @ret_was: the definition as it is now. */
+static int complete_modification(Bus *b, const ModifyOptions *how, const Modification *changes, Definition *d,
+                Definition *ret_was, Failure *f) {
         int r;
 
         if (how->live)
                 return manager_complete_live(b->manager, d, how->defined, f);
 
-        r = manager_pick_definition(b->manager, &d->uuid, strempty(d->parent), false, &picked, f);
-        if (r >= 0 && free_and_strdup(&d->parent, picked.parent) < 0)
+        r = manager_pick_definition(b->manager, &d->uuid, strempty(d->parent), false, ret_was, f);
+        if (r >= 0 && free_and_strdup(&d->parent, ret_was->parent) < 0)
                 return failure_set(f, FAILURE_NO_MEMORY, 0, NULL, NULL);
-        /* The rules of polkit are about what the device is; and about what it becomes, if it becomes another.
-         */
-        if (!how->text && free_and_strdup(&d->type, changes->type ?: picked.type) < 0)
+        if (!how->text && free_and_strdup(&d->type, changes->type ?: ret_was->type) < 0)
                 return failure_set(f, FAILURE_NO_MEMORY, 0, NULL, NULL);
         return r;
 }
@@ -234,7 +232,7 @@ static int check_modification(const ModifyOptions *how, const Modification *chan
 
 int method_modify(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         _cleanup_(modification_done) Modification changes = {};
-        _cleanup_(definition_done) Definition d = {};
+        _cleanup_(definition_done) Definition d = {}, was = {};
         _cleanup_(failure_done) Failure f = FAILURE_INIT;
         Tristate defined = TRISTATE_EITHER;
         ModifyOptions how = {};
@@ -263,7 +261,13 @@ int method_modify(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         if (r < 0)
                 return r;
 
-        (void) complete_modification(b, &how, &changes, &d, &f);
+        (void) complete_modification(b, &how, &changes, &d, &was, &f);
+        /* The rules of polkit are about what the device is; and about what it becomes, if that is another. */
+        if (was.type && !streq_ptr(was.type, d.type)) {
+                r = authorize(b, m, MDEVD_ACTION_DEFINE, &was, false, &f, error);
+                if (r <= 0)
+                        return r < 0 ? r : 1;
+        }
         if (how.defined) {
                 r = authorize(b, m, MDEVD_ACTION_DEFINE, &d, false, &f, error);
                 if (r <= 0)
@@ -283,8 +287,8 @@ int method_modify(sd_bus_message *m, void *userdata, sd_bus_error *error) {
 }
 
 int method_undefine(sd_bus_message *m, void *userdata, sd_bus_error *error) {
-        _cleanup_(definition_done) Definition d = {};
-        _cleanup_(failure_done) Failure f = FAILURE_INIT;
+        _cleanup_(definition_done) Definition d = {}, only = {};
+        _cleanup_(failure_done) Failure f = FAILURE_INIT, several = FAILURE_INIT;
         bool force = false;
         const Option options[] = { { "force", OPTION_BOOL, &force }, {} };
         Bus *b = userdata;
@@ -298,7 +302,10 @@ int method_undefine(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         if (r < 0)
                 return r;
 
-        r = authorize(b, m, MDEVD_ACTION_DEFINE, &d, false, &f, error);
+        /* The question is about the definition that goes, if it is one. */
+        r = manager_pick_definition(b->manager, &d.uuid, strempty(d.parent), false, &only, &several);
+        failure_done(&several);
+        r = authorize(b, m, MDEVD_ACTION_DEFINE, r < 0 ? &d : &only, false, &f, error);
         if (r <= 0)
                 return r < 0 ? r : 1;
 
@@ -335,6 +342,7 @@ int method_start(sd_bus_message *m, void *userdata, sd_bus_error *error) {
                 return r;
 
         r = manager_pick_definition(b->manager, &asked.uuid, strempty(asked.parent), any, &picked, &f);
+        manager_explain_start(b->manager, &f);
         r = authorize(b, m, MDEVD_ACTION_START_STOP, r < 0 ? &asked : &picked, false, &f, error);
         if (r <= 0)
                 return r < 0 ? r : 1;

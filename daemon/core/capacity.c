@@ -13,8 +13,9 @@
 #include "host/sysfs.h"
 
 /* An answer that a driver does not give in this time is the one that it gave last; or none, if it never gave
- * one. */
+ * one: that, the start and autostart wait for. */
 #define READING_PATIENCE_USEC (UINT64_C(5) * 1000 * 1000)
+#define FIRST_PATIENCE_USEC (UINT64_C(1) * 1000 * 1000)
 
 #define STALE_DELAY_USEC (UINT64_C(10) * 1000)
 
@@ -91,17 +92,19 @@ static void reading_free(Reading *reading) {
         free(reading);
 }
 
-/* Whoever waits to know what the parent offers now knows: nothing, as far as can be told. */
-static void give_up(Reading *reading) {
-        const Parent *p = registry_find_parent(reading->m->registry, reading->parent);
+/* Whoever waits to know what a parent offers now knows: nothing, as far as can be told. */
+static void give_up(Manager *m, const char *parent) {
+        const Parent *p = registry_find_parent(m->registry, parent);
 
         if (p && p->present && !p->types_known)
-                (void) registry_observe_types(reading->m->registry, reading->parent, &(Types){});
-        manager_commit(reading->m);
+                (void) registry_observe_types(m->registry, parent, &(Types){});
 }
 
 static int on_patience(sd_event_source *s _unused_, uint64_t usec _unused_, void *userdata) {
-        give_up(userdata);
+        Reading *reading = userdata;
+
+        give_up(reading->m, reading->parent);
+        manager_commit(reading->m);
         return 0;
 }
 
@@ -135,8 +138,10 @@ static void on_done(Frame *result, void *owner) {
         Waiter *served = TAKE_PTR(reading->now);
         bool cancelled = result->failure.kind == FAILURE_CANCELLED;
 
-        if (!cancelled)
-                give_up(reading);
+        if (!cancelled) {
+                give_up(reading->m, reading->parent);
+                manager_commit(reading->m);
+        }
         if (reading->again && !cancelled) {
                 reading->again = false;
                 reading->now = TAKE_PTR(reading->later);
@@ -193,12 +198,13 @@ static int reading_request(Manager *m, const char *parent, Join *join) {
         }
         if (p && !p->types_known)
                 (void) sd_event_add_time_relative(m->event, &reading->patience, CLOCK_MONOTONIC,
-                                READING_PATIENCE_USEC, 0, on_patience, reading);
+                                FIRST_PATIENCE_USEC, 0, on_patience, reading);
         return add_waiter(&reading->now, join);
 }
 
 void capacity_refresh(Manager *m, const char *parent) {
-        (void) reading_request(m, parent, NULL);
+        if (reading_request(m, parent, NULL) < 0)
+                give_up(m, parent);
 }
 
 /* What has changed */

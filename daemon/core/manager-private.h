@@ -12,6 +12,7 @@
 typedef struct Autostarts Autostarts;
 typedef struct Reading Reading;
 typedef struct Scan Scan;
+typedef struct Verb Verb;
 typedef struct Watching Watching;
 
 /* A device that is to be looked at once more. */
@@ -46,6 +47,7 @@ struct Manager {
 
         /* Until all has been looked at for the first time. */
         bool is_quiet;
+        bool files_are_known;
         ManagerReply ready;
         void *ready_userdata;
 
@@ -53,6 +55,8 @@ struct Manager {
         Requester requester;
         char *requester_unit;
         const Cause *cause; /* of the commit under way; NULL: nobody's */
+
+        Verb *verbs; /* under way */
 
         /* reconcile.c */
         Monitor *monitor;

@@ -103,11 +103,36 @@ void manager_set_listener(Manager *m, const ManagerListener *listener) {
         m->listener = *listener;
 }
 
+/* Ready is who knows the files, and what each parent offers: else the first questions had no good answers. A
+ * driver that does not tell is not waited for long. */
+static void check_ready(Manager *m) {
+        _cleanup_(freep) Parent **parents = NULL;
+        ManagerReply ready = m->ready;
+        static const Uuid none;
+        size_t n = 0;
+
+        if (!ready || !m->files_are_known)
+                return;
+        if (registry_list_parents(m->registry, &parents, &n) >= 0)
+                for (size_t i = 0; i < n; i++)
+                        if (parents[i]->present && !parents[i]->types_known)
+                                return;
+
+        m->ready = NULL;
+        m->is_quiet = false;
+        ready(NULL, &none, m->ready_userdata);
+}
+
 static void on_files_read(const Failure *f, const Uuid *uuid, void *userdata) {
         Manager *m = userdata;
 
-        m->is_quiet = false;
-        m->ready(f, uuid, m->ready_userdata);
+        if (f && m->ready) {
+                m->is_quiet = false;
+                TAKE_PTR(m->ready)(f, uuid, m->ready_userdata);
+                return;
+        }
+        m->files_are_known = true;
+        check_ready(m);
 }
 
 int manager_start(Manager *m, ManagerReply ready, void *userdata) {
@@ -264,8 +289,10 @@ void manager_commit(Manager *m) {
                 m->told = counts;
                 m->changes |= MANAGER_CHANGED_COUNTS;
         }
-        if (n == 0 && m->changes == 0)
+        if (n == 0 && m->changes == 0) {
+                check_ready(m);
                 return;
+        }
 
         for (size_t i = 0; i < n; i++)
                 if (changes[i].device) {
@@ -281,6 +308,7 @@ void manager_commit(Manager *m) {
 
         m->changes = 0;
         registry_drop_changes(m->registry);
+        check_ready(m);
 }
 
 void manager_commit_because(Manager *m, const Cause *cause) {

@@ -94,6 +94,9 @@ int manager_complete_live(Manager *m, Definition *d, bool defined, Failure *f);
 int manager_pick_definition(
                 Manager *m, const Uuid *uuid, const char *parent, bool any, Definition *ret, Failure *f);
 
+/* What is in the way of starting a device that has no definition is that it lives, if it does. */
+void manager_explain_start(Manager *m, Failure *f);
+
 /* Requests */
 
 /* Who makes the requests that follow, for the journal. */
@@ -140,7 +143,8 @@ typedef struct CreateOptions {
         bool define;    /* and write it down, in the same operation */
         bool alternate; /* even if it has a definition on another parent */
         bool force;
-        bool exist_ok;    /* an active device of the same parent and type is a success */
+        bool exist_ok; /* an active device of the same parent and type is a success; one that is being created
+                        * will be, if it becomes one (not with @define) */
         const char *text; /* JSON that the description came from, for @define; NULL: from none */
 } CreateOptions;
 

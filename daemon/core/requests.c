@@ -31,17 +31,28 @@ int manager_complete_definition(Manager *m, Definition *d, Failure *f) {
 }
 
 static uint32_t available_instances(const Parent *p, const char *type) {
-        for (size_t i = 0; i < p->types.n; i++)
-                if (streq(p->types.types[i].name, type))
-                        return p->types.types[i].available_instances;
+        const Type *t = p->present ? parent_find_type(p, type) : NULL;
 
-        return 0;
+        return t ? t->available_instances : 0;
+}
+
+/* What is left when those that are being created, which the last reading need not have counted, are there. */
+static uint32_t expected_instances(const Parent *p, const char *type, Device *const *devices, size_t n) {
+        uint32_t left = available_instances(p, type);
+
+        for (size_t i = 0; i < n && left > 0; i++)
+                if (devices[i]->op_kind == OPERATION_CREATE && devices[i]->parent == p &&
+                                streq_ptr(devices[i]->type, type))
+                        left--;
+        return left;
 }
 
 int manager_complete_creation(Manager *m, Definition *d, Failure *f) {
         _cleanup_(freep) Parent **parents = NULL;
+        _cleanup_(freep) Device **devices = NULL;
         const Parent *best = NULL;
-        size_t n;
+        uint32_t most = 0;
+        size_t n, n_devices;
 
         (void) failure_set_device(f, &d->uuid, d->parent, d->type);
         if (isempty(d->type))
@@ -49,12 +60,17 @@ int manager_complete_creation(Manager *m, Definition *d, Failure *f) {
         if (!isempty(d->parent))
                 return 0;
 
-        if (registry_list_parents(m->registry, &parents, &n) < 0)
+        if (registry_list_parents(m->registry, &parents, &n) < 0 ||
+                        registry_list(m->registry, &devices, &n_devices) < 0)
                 return no_memory(f);
-        for (size_t i = 0; i < n; i++)
-                if (available_instances(parents[i], d->type) >
-                                (best ? available_instances(best, d->type) : 0))
+        for (size_t i = 0; i < n; i++) {
+                uint32_t left = expected_instances(parents[i], d->type, devices, n_devices);
+
+                if (left > most) {
+                        most = left;
                         best = parents[i];
+                }
+        }
         if (!best)
                 return failure_set(f, FAILURE_NO_CAPACITY, 0, NULL, NULL);
 
@@ -78,15 +94,21 @@ static char *list_parents(const Device *d) {
         return TAKE_PTR(list);
 }
 
-static const Definition *first_with_parent(const Manager *m, const Device *d) {
+/* The first that has room; if none has, the first whose parent is there. */
+static const Definition *first_that_can(const Manager *m, const Device *d) {
+        const Definition *there = NULL;
+
         for (uint32_t i = 0; i < d->n_definitions; i++) {
                 const Parent *p = registry_find_parent(m->registry, d->definitions[i].parent);
 
-                if (p && p->present)
+                if (!p || !p->present)
+                        continue;
+                if (available_instances(p, d->definitions[i].type) > 0)
                         return &d->definitions[i];
+                there = there ?: &d->definitions[i];
         }
 
-        return &d->definitions[0];
+        return there ?: &d->definitions[0];
 }
 
 int manager_pick_definition(
@@ -99,6 +121,10 @@ int manager_pick_definition(
                 return failure_set(f, FAILURE_NO_SUCH_DEVICE, 0, NULL, NULL);
 
         picked = device_find_definition(d, isempty(parent) ? NULL : parent);
+        if (!picked && device_state(d) == DEVICE_CREATING)
+                return failure_set(f, FAILURE_BEING_CREATED, 0, NULL, NULL);
+        if (!picked && device_state(d) == DEVICE_REMOVING)
+                return failure_set(f, FAILURE_BEING_REMOVED, 0, NULL, NULL);
         if (!picked)
                 return failure_set(f, FAILURE_NO_SUCH_DEFINITION, 0, NULL, NULL);
         if (isempty(parent) && d->n_definitions > 1) {
@@ -106,10 +132,24 @@ int manager_pick_definition(
 
                 if (!any)
                         return failure_set(f, FAILURE_AMBIGUOUS, 0, NULL, parents);
-                picked = first_with_parent(m, d);
+                picked = first_that_can(m, d);
         }
 
         return definition_copy(picked, ret) < 0 ? no_memory(f) : 0;
+}
+
+void manager_explain_start(Manager *m, Failure *f) {
+        const Device *d = f->has_uuid ? registry_find(m->registry, &f->uuid) : NULL;
+        Uuid uuid;
+
+        if (!failure_is_set(f) || !d || !device_is_visible(d) || device_state(d) == DEVICE_DEFINED ||
+                        f->kind == FAILURE_AMBIGUOUS)
+                return;
+
+        uuid = d->uuid;
+        (void) failure_set(f, FAILURE_EXISTS, 0, NULL, NULL);
+        f->state = (int) device_state(d);
+        (void) failure_set_device(f, &uuid, d->parent ? d->parent->name : NULL, d->type);
 }
 
 bool manager_is_active(Manager *m, Definition *d) {

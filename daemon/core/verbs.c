@@ -22,9 +22,16 @@ typedef struct Told {
         bool exists;
 } Told;
 
+/* Somebody else who wants the same, and waits for the same end. */
+typedef struct Follower {
+        ManagerReply reply;
+        void *userdata;
+} Follower;
+
 /* One verb under way. */
-typedef struct Verb {
+struct Verb {
         Manager *m;
+        Verb *previous, *next; /* in the list of all */
         OpId op;
         OperationKind kind;
         Uuid uuid;
@@ -42,13 +49,22 @@ typedef struct Verb {
         Failure failure; /* the dead one's, for the reply */
         Told *told;      /* definitions that it told of */
         size_t n_told, n_told_allocated;
+        Follower *followers;
+        size_t n_followers, n_followers_allocated;
         Unfinished unfinished; /* what it did not come to end */
-} Verb;
+};
 
 static Verb *verb_free(Verb *v) {
         if (!v)
                 return NULL;
 
+        if (v->next)
+                v->next->previous = v->previous;
+        if (v->previous)
+                v->previous->next = v->next;
+        else
+                v->m->verbs = v->next;
+        free(v->followers);
         (void) sd_event_source_disable_unref(v->deadline);
         failure_done(&v->failure);
         unfinished_done(&v->unfinished);
@@ -82,8 +98,27 @@ static int verb_new(Manager *m, OperationKind kind, const Uuid *uuid, ManagerRep
         (void) sd_event_now(m->event, CLOCK_MONOTONIC, &v->began_usec);
         v->unit = m->requester.unit ? strdup(m->requester.unit) : NULL;
         v->who.unit = v->unit;
+        v->next = m->verbs;
+        if (v->next)
+                v->next->previous = v;
+        m->verbs = v;
         *ret = v;
         return 0;
+}
+
+static Verb *find_verb(const Manager *m, OpId op) {
+        Verb *v = m->verbs;
+
+        while (v && v->op != op)
+                v = v->next;
+        return v;
+}
+
+static void verb_reply(Verb *v, const Failure *f) {
+        if (v->reply)
+                v->reply(f, &v->uuid, v->userdata);
+        for (size_t i = 0; i < v->n_followers; i++)
+                v->followers[i].reply(f, &v->uuid, v->followers[i].userdata);
 }
 
 static Cause cause_of(const Verb *v, bool over) {
@@ -271,8 +306,7 @@ static void on_done(Frame *result, void *owner) {
 
         /* The daemon is stopping: the registry is not needed any more, only the answer is. */
         if (f->kind == FAILURE_CANCELLED) {
-                if (v->reply)
-                        v->reply(f, &v->uuid, v->userdata);
+                verb_reply(v, f);
                 return;
         }
 
@@ -310,8 +344,7 @@ static void on_done(Frame *result, void *owner) {
 
         cause = cause_of(v, true);
         manager_commit_because(m, &cause);
-        if (v->reply)
-                v->reply(failure_is_set(f) ? f : NULL, &v->uuid, v->userdata);
+        verb_reply(v, failure_is_set(f) ? f : NULL);
 }
 
 static const OperationHandler handler = { .fact = on_fact, .done = on_done };
@@ -477,6 +510,28 @@ int manager_undefine(Manager *m, const Uuid *uuid, const char *parent, bool forc
         return submit(TAKE_PTR(v), &request, force, f);
 }
 
+/* If just that device is being created already, by us, waits for the end of that. Return: 1 if so; 0;
+ * -ENOMEM. */
+static int join_creation(Manager *m, const Definition *d, ManagerReply reply, void *userdata) {
+        const Device *device = registry_find(m->registry, &d->uuid);
+        Verb *v;
+        int r;
+
+        if (!device || device->op_kind != OPERATION_CREATE || !device->parent ||
+                        !streq(device->parent->name, d->parent) || !streq_ptr(device->type, d->type))
+                return 0;
+        v = find_verb(m, device->op);
+        if (!v)
+                return 0;
+
+        r = grow((void **) &v->followers, &v->n_followers_allocated, v->n_followers + 1,
+                        sizeof *v->followers);
+        if (r < 0)
+                return r;
+        v->followers[v->n_followers++] = (Follower){ .reply = reply, .userdata = userdata };
+        return 1;
+}
+
 int manager_create(Manager *m, const Definition *d, const CreateOptions *options, Failure *f,
                 ManagerReply reply, void *userdata) {
         _cleanup_(request_done) Request request = { .kind = REQUEST_CREATE, .define = options->define };
@@ -489,6 +544,11 @@ int manager_create(Manager *m, const Definition *d, const CreateOptions *options
         if (options->exist_ok && device && device_is_active(device) &&
                         streq(device->parent->name, d->parent) && streq_ptr(device->type, d->type))
                 return 1;
+        if (options->exist_ok && !options->define) {
+                r = join_creation(m, d, reply, userdata);
+                if (r != 0)
+                        return r < 0 ? no_memory(f) : 0;
+        }
 
         if (definition_copy(d, &request.definition) < 0 ||
                         free_and_strdup(&request.text, options->text) < 0 ||

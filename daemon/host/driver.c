@@ -232,5 +232,8 @@ int driver_remove(int sys_fd, const char *parent, const Uuid *uuid, Failure *f) 
                 return failure_set(f, FAILURE_KERNEL, errno, "remove", NULL);
 
         r = write_once(fd, "1", 1);
+        /* Kernels before 5.2 let a driver refuse while somebody has the device open. */
+        if (r == -EBUSY)
+                return failure_set(f, FAILURE_IN_USE, r, NULL, NULL);
         return r < 0 ? failure_set(f, FAILURE_KERNEL, r, "remove", NULL) : 0;
 }

@@ -12,6 +12,8 @@
 
 #include "host/worker.h"
 
+#define REQUEST_BUFFER_SIZE (2 * 1024 * 1024)
+
 #define RECEIVE_STEP 65536U
 
 struct Worker {
@@ -99,6 +101,11 @@ int worker_start(const WorkerProgram *program, Worker **ret) {
                 return -errno;
         w->fd = fds[0];
         theirs = fds[1];
+
+        /* A request is sent in one piece, and the system's default is smaller than the largest. What may not
+         * be had is had as far as it may. */
+        if (setsockopt(w->fd, SOL_SOCKET, SO_SNDBUFFORCE, &(int){ REQUEST_BUFFER_SIZE }, sizeof(int)) < 0)
+                (void) setsockopt(w->fd, SOL_SOCKET, SO_SNDBUF, &(int){ REQUEST_BUFFER_SIZE }, sizeof(int));
 
         /* Only our end never blocks. */
         if (fcntl(w->fd, F_SETFL, O_NONBLOCK) < 0)
