@@ -5,9 +5,9 @@
  * names of the fields that go with them. Both are API: never changed, never used again. Each has an entry in
  * mdevd.catalog. */
 
-/* A device changed its state. Fields: MDEVD_UUID, MDEVD_PARENT, MDEVD_TYPE, MDEVD_STATE, MDEVD_OLD_STATE; and if a
- * request is the cause MDEVD_OPERATION, MDEVD_SENDER_UID, MDEVD_SENDER_PID, MDEVD_SENDER_UNIT, and at its end
- * MDEVD_DURATION_USEC. */
+/* A device changed its state. Fields: MDEVD_UUID, MDEVD_PARENT, MDEVD_TYPE, MDEVD_STATE, MDEVD_OLD_STATE; and
+ * if a request is the cause MDEVD_OPERATION, MDEVD_SENDER_UID, MDEVD_SENDER_PID, MDEVD_SENDER_UNIT, and at
+ * its end MDEVD_DURATION_USEC. */
 #define MDEVD_MESSAGE_DEVICE_STATE "5d3c1a8e0f5b4b6c9a3e7d2f41c06b91"
 
 /* A definition appeared, changed or went. Fields: MDEVD_UUID. */

@@ -203,7 +203,8 @@ static int check_daemon_knows_files(Verification *v) {
                         continue;
                 known = known_definition(v, value_string(file, "uuid"), value_string(file, "parent"));
                 if (!known)
-                        r = wrong(v, file, NULL, "mdevd does not know this definition; \"systemctl reload mdevd\" makes it look");
+                        r = wrong(v, file, NULL,
+                                        "mdevd does not know this definition; \"systemctl reload mdevd\" makes it look");
                 else if (!same(file, known, "type") || !same(file, known, "autostart") ||
                                 !same(file, known, "attributes"))
                         r = wrong(v, file, NULL,

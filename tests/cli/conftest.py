@@ -8,11 +8,15 @@ MDEVDCTL, MDEVD and MDEVD_WORKER name the programs that were built.
 import os
 import pathlib
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
 
 import pytest
+
+# Who runs this in the background has it ignored, and so have all that are started from here.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 BUS_CONFIG = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
