@@ -105,8 +105,11 @@ Lane *manager_driver_lane(Manager *m, const char *purpose, const char *parent, u
 /* Takes over what a worker of an earlier daemon is still at. */
 void verbs_adopt_all(Manager *m);
 
-/* Finds out which of the devices that are there are ours, and which of them never were finished. */
-void verbs_recognise_all(Manager *m);
+/* recognise.c */
+
+/* Finds out whether a device that is there is one of ours, and whether it ever was finished; and of all. */
+void recognise_device(Manager *m, const Uuid *uuid);
+void recognise_all(Manager *m);
 
 /* reconcile.c */
 int reconcile_start(Manager *m);

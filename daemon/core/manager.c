@@ -152,7 +152,7 @@ int manager_start(Manager *m, ManagerReply ready, void *userdata) {
 
         r = reconcile_all(m, &f, on_files_read, m);
         failure_done(&f);
-        verbs_recognise_all(m);
+        recognise_all(m);
         manager_commit(m);
         return r;
 }
