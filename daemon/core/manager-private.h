@@ -25,6 +25,7 @@ typedef struct Suspect {
 typedef struct Cause {
         const Uuid *uuid;
         OperationKind kind;
+        const char *parent, *type; /* what it was asked for; NULL: not known */
         const Requester *who;
         uint64_t took_usec; /* 0: it has only begun */
 } Cause;

@@ -219,12 +219,11 @@ static void log_device(const Manager *m, const Change *c) {
         bool visible = device_is_visible(d);
         const char *was = c->was_visible ? device_state_to_string(c->old_state) : "unknown";
         const char *is = visible ? device_state_to_string(device_state(d)) : "unknown";
-        const char *parent = d->parent         ? d->parent->name
-                        : d->n_definitions > 0 ? d->definitions[0].parent
-                                               : NULL;
-        const char *type = d->type ?: d->n_definitions > 0 ? d->definitions[0].type : NULL;
-        const char *waiting = waiting_to_string(d->waiting);
         const Cause *cause = m->cause && uuid_equal(m->cause->uuid, &d->uuid) ? m->cause : NULL;
+        const Definition *definition = device_find_definition(d, NULL);
+        const char *parent = d->parent ? d->parent->name : definition ? definition->parent : NULL;
+        const char *type = d->type ?: definition ? definition->type : NULL;
+        const char *waiting = waiting_to_string(d->waiting);
         char uuid[UUID_TEXT_SIZE], numbers[3][24];
         LogField fields[6 + CAUSE_FIELDS_MAX] = {
                 { "MDEVD_UUID", uuid_to_text(&d->uuid, uuid) },
@@ -235,6 +234,11 @@ static void log_device(const Manager *m, const Change *c) {
                 { "MDEVD_PENDING", isempty(waiting) ? NULL : waiting },
         };
 
+        /* Of a device that is gone nothing is known any more but what was asked for. */
+        if (!parent && cause) {
+                parent = fields[1].value = cause->parent;
+                fields[2].value = cause->type;
+        }
         cause_to_fields(cause, fields + 6, numbers);
         if (!streq(was, is))
                 log_event(level(m), MDEVD_MESSAGE_DEVICE_STATE, fields, "Device %s%s%s: %s → %s", uuid,

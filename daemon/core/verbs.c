@@ -37,8 +37,8 @@ struct Verb {
         Requester who; /* its strings are ours */
         char *unit;
         uint64_t began_usec;
-        char *parent;       /* whose instances it takes or gives back; NULL: none's */
-        ManagerReply reply; /* NULL: nobody waits, or has been told "pending" */
+        char *parent, *type; /* whose instances it takes or gives back; NULL: none's */
+        ManagerReply reply;  /* NULL: nobody waits, or has been told "pending" */
         void *userdata;
         sd_event_source *deadline;
 
@@ -68,6 +68,7 @@ static Verb *verb_free(Verb *v) {
         failure_done(&v->failure);
         unfinished_done(&v->unfinished);
         free(v->parent);
+        free(v->type);
         free(v->unit);
         for (size_t i = 0; i < v->n_told; i++)
                 free(v->told[i].parent);
@@ -121,7 +122,13 @@ static void verb_reply(Verb *v, const Failure *f) {
 }
 
 static Cause cause_of(const Verb *v, bool over) {
-        Cause cause = { .uuid = &v->uuid, .kind = v->kind, .who = &v->who };
+        Cause cause = {
+                .uuid = &v->uuid,
+                .kind = v->kind,
+                .parent = v->parent,
+                .type = v->type,
+                .who = &v->who,
+        };
         uint64_t now;
 
         if (over && sd_event_now(v->m->event, CLOCK_MONOTONIC, &now) >= 0)
@@ -511,7 +518,7 @@ int manager_create(Manager *m, const Definition *d, const CreateOptions *options
         if (definition_copy(d, &request.definition) < 0 ||
                         free_and_strdup(&request.text, options->text) < 0 ||
                         verb_new(m, OPERATION_CREATE, &d->uuid, reply, userdata, &v) < 0 ||
-                        free_and_strdup(&v->parent, d->parent) < 0)
+                        free_and_strdup(&v->parent, d->parent) < 0 || free_and_strdup(&v->type, d->type) < 0)
                 return no_memory(f);
 
         r = options->define ? registry_begin_create_and_define(m->registry, &d->uuid, d->parent, d->type,
@@ -555,6 +562,7 @@ int manager_stop(Manager *m, const Uuid *uuid, const char *parent, const StopOpt
         if (d && d->parent &&
                         (free_and_strdup(&request.definition.parent, d->parent->name) < 0 ||
                                         free_and_strdup(&v->parent, d->parent->name) < 0 ||
+                                        free_and_strdup(&v->type, d->type) < 0 ||
                                         free_and_strdup(&request.definition.type, d->type) < 0 ||
                                         free_and_strdup(&request.path, d->path) < 0))
                 return no_memory(f);
