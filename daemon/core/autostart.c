@@ -32,7 +32,7 @@ typedef struct Due {
         bool queued;
 } Due;
 
-/* Attempts on one type since the last reading of its parent, which cannot have counted them. */
+/* Attempts on one type that the last reading of its parent need not have counted. */
 typedef struct Spent {
         char *type;
         uint64_t n_readings;
@@ -173,6 +173,24 @@ static Round *find_round(const Autostarts *a, const char *parent) {
 
 /* Attempts */
 
+/* Attempts that a new reading need not have counted: some still wait for their turn. */
+static uint32_t count_attempts(const Manager *m, const Parent *p, const char *type) {
+        uint32_t n = 0;
+        DueList due;
+
+        if (collect_due(m->autostarts, &due) < 0)
+                return 0;
+        for (size_t i = 0; i < due.n; i++) {
+                const Device *d = registry_find(m->registry, &due.list[i]->autostart.uuid);
+
+                if (due.list[i]->autostart.trying && d && d->parent == p && streq_ptr(d->type, type))
+                        n++;
+        }
+
+        free(due.list);
+        return n;
+}
+
 /* Takes one of the instances that the last reading left. So of many that wait for few instances only so many
  * are tried. Return: whether there was one. */
 static bool spend(Manager *m, const Definition *definition) {
@@ -199,7 +217,7 @@ static bool spend(Manager *m, const Definition *definition) {
 
         if (spent->n_readings != p->n_readings) {
                 spent->n_readings = p->n_readings;
-                spent->n = 0;
+                spent->n = count_attempts(m, p, definition->type);
         }
         if (spent->n >= type->available_instances)
                 return false;
@@ -492,7 +510,8 @@ static void device_changed(Manager *m, const Device *d, unsigned what) {
                 autostart_forget(&due->autostart);
                 rounds_changed(m, d);
         }
-        if (what & ~(unsigned) CHANGED_WAITING)
+        /* Also if nothing but the end of an operation was seen: it may have been waited for. */
+        if (what != CHANGED_WAITING)
                 enqueue(due);
 }
 
