@@ -18,6 +18,7 @@ PARENT = "org.mdevd1.Parent"
 PROPERTIES = "org.freedesktop.DBus.Properties"
 OBJECT_MANAGER = "org.freedesktop.DBus.ObjectManager"
 INVALID_ARGS = "org.freedesktop.DBus.Error.InvalidArgs"
+UNKNOWN_OBJECT = "org.freedesktop.DBus.Error.UnknownObject"
 ACCESS_DENIED = "org.freedesktop.DBus.Error.AccessDenied"
 
 # Longer than anything that is waited for here should take on a busy machine.
@@ -226,8 +227,23 @@ class Mdevd(Connection):
         row = self.device(uuid)
         return row.state if row else None
 
+    def device_property(self, uuid, name):
+        """As the daemon has it, which does not look at the host for it; None if there is no such device."""
+        try:
+            return self.property(device_path(uuid), DEVICE, name)
+        except BusError as failure:
+            if failure.name != UNKNOWN_OBJECT:
+                raise
+            return None
+
+    def is_settled(self):
+        return self.property(PATH, MANAGER, "Settled")
+
     def parents(self):
         return self.begin_manager("ListParents").result()
+
+    def has_parent(self, parent):
+        return any(row[0] == name_of(parent) and row[2] for row in self.parents())
 
     def available_instances(self, parent, type):
         rows = self.begin_manager("ListTypes", "s", name_of(parent)).result()

@@ -42,6 +42,10 @@ def mdevd():
     with bus.Mdevd() as client:
         wait_until(lambda: is_empty(client))
         yield client
+    # Before the parents come back, and what is marked with them. By another client: perhaps by another daemon.
+    remove_definitions()
+    with bus.Mdevd() as client:
+        client.rescan()
 
 
 def is_empty(client):
@@ -132,5 +136,8 @@ def restore_parent(parent):
     if not (device / "driver").exists():
         parent.bind()
     parent.registered = 1
+    if parent.types() != set(mdevsim.TYPES):
+        parent.registered = 0
+        parent.registered = 1
     if parent.limit != mdevsim.LIMIT:
         parent.limit = mdevsim.LIMIT

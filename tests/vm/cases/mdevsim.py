@@ -12,6 +12,7 @@ PCI = Path("/sys/bus/pci")
 SMALL = "mdevsim-small"
 LARGE = "mdevsim-large"
 NOGROUP = "mdevsim-nogroup"
+TYPES = (SMALL, LARGE, NOGROUP)
 
 # The limit that a parent begins with.
 LIMIT = 8
@@ -56,6 +57,7 @@ class Parent:
     register_delay_ms = Knob()
     limit = Knob()
     capacity = Knob()
+    hide = Knob()
     registered = Knob()
 
     creates = Counter()
@@ -91,6 +93,9 @@ class Parent:
 
     def type_path(self, type):
         return self.path / "mdev_supported_types" / type
+
+    def types(self):
+        return {path.name for path in self.type_path(".").iterdir()}
 
     def available_instances(self, type):
         return int((self.type_path(type) / "available_instances").read_text())

@@ -40,6 +40,7 @@ static const struct {
 	[SIM_REGISTER_DELAY_MS]		= { "register_delay_ms", DELAY_MAX_MS },
 	[SIM_LIMIT]			= { "limit", 65536 },
 	[SIM_CAPACITY]			= { "capacity", SIM_CAPACITY_POOL },
+	[SIM_HIDE]			= { "hide", BIT(SIM_KINDS) - 1 },
 };
 
 static const char * const sim_counter_names[SIM_COUNTERS] = {

@@ -45,6 +45,7 @@ struct sim_reg {
 	struct sim_parent *sp;		/* valid until unregistered */
 	bool pool;
 	struct mdev_parent parent;
+	unsigned int n_types;
 	struct sim_type types[SIM_KINDS];
 	struct mdev_type *type_ptrs[SIM_KINDS];
 };
@@ -67,7 +68,7 @@ static bool sim_reg_is_last(struct sim_reg *reg)
 {
 	int i;
 
-	for (i = 0; i < SIM_KINDS; i++)
+	for (i = 0; i < reg->n_types; i++)
 		if (kref_read(&reg->types[i].type.kobj.kref) > 1)
 			return false;
 	return true;
@@ -84,7 +85,7 @@ static bool sim_reap_dead_regs(void)
 		if (!sim_reg_is_last(reg))
 			continue;
 		list_del(&reg->node);
-		for (i = 0; i < SIM_KINDS; i++)
+		for (i = 0; i < reg->n_types; i++)
 			kobject_put(&reg->types[i].type.kobj);
 		kfree(reg);
 	}
@@ -272,17 +273,21 @@ struct sim_reg *sim_glue_register(struct sim_parent *sp, struct device *dev)
 	reg->sp = sp;
 	reg->pool = sim_knob(sp, SIM_CAPACITY) == SIM_CAPACITY_POOL;
 	for (i = 0; i < SIM_KINDS; i++) {
-		reg->types[i].reg = reg;
-		reg->types[i].kind = &sim_kinds[i];
-		reg->types[i].type.sysfs_name = sim_kinds[i].name;
-		reg->types[i].type.pretty_name = sim_kinds[i].pretty;
-		reg->type_ptrs[i] = &reg->types[i].type;
+		struct sim_type *type = &reg->types[reg->n_types];
+
+		if (sim_knob(sp, SIM_HIDE) & BIT(i))
+			continue;
+		type->reg = reg;
+		type->kind = &sim_kinds[i];
+		type->type.sysfs_name = sim_kinds[i].name;
+		type->type.pretty_name = sim_kinds[i].pretty;
+		reg->type_ptrs[reg->n_types++] = &type->type;
 	}
 	driver = reg->pool ? &sim_pool_driver : &sim_core_driver;
 
 	mutex_lock(&sim_register_lock);
 	driver->max_instances = sim_knob(sp, SIM_LIMIT);
-	ret = mdev_register_parent(&reg->parent, dev, driver, reg->type_ptrs, SIM_KINDS);
+	ret = mdev_register_parent(&reg->parent, dev, driver, reg->type_ptrs, reg->n_types);
 	mutex_unlock(&sim_register_lock);
 	if (ret) {
 		/*
@@ -291,7 +296,7 @@ struct sim_reg *sim_glue_register(struct sim_parent *sp, struct device *dev)
 		 */
 		return ERR_PTR(ret);
 	}
-	for (i = 0; i < SIM_KINDS; i++)
+	for (i = 0; i < reg->n_types; i++)
 		kobject_get(&reg->types[i].type.kobj);
 	return reg;
 }

@@ -43,6 +43,7 @@ enum sim_knob_id {
 	SIM_REGISTER_DELAY_MS,
 	SIM_LIMIT,
 	SIM_CAPACITY,
+	SIM_HIDE,
 	SIM_KNOBS,
 };
 
