@@ -198,18 +198,21 @@ static bool scan_saw(const Scan *s, const Uuid *uuid, const char *parent) {
         return false;
 }
 
-/* Whether the scan would have told of the definition, were it there. Of single files it tells that they are
- * not. */
+/* Whether the scan would have told of the definition, were it there. */
 static bool is_in_scope(const Scan *s, const Uuid *uuid, const char *parent) {
         if (!s->places)
                 return true;
 
         for (char **place = s->places; *place; place++) {
                 const char *slash = strchr(*place, '/');
+                bool is_here = slash == *place ||
+                                (strlen(parent) == (size_t) (slash - *place) && startswith(*place, parent));
+                Uuid named;
 
-                if (slash == *place ? streq(slash + 1, UUID_TEXT(uuid))
-                                    : slash[1] == '\0' && strlen(parent) == (size_t) (slash - *place) &&
-                                                                startswith(*place, parent))
+                if (is_here &&
+                                (slash[1] == '\0' ||
+                                                (uuid_from_text(slash + 1, &named) >= 0 &&
+                                                                uuid_equal(&named, uuid))))
                         return true;
         }
 
@@ -244,27 +247,25 @@ static void drop_unseen(Scan *s) {
         }
 }
 
-static bool has_wide_place(const Scan *s) {
-        for (char **place = s->places; place && *place; place++)
-                if ((*place)[0] == '/' || strchr(*place, '/')[1] == '\0')
-                        return true;
-
-        return !s->places;
-}
-
 static void sweep_invalid(Scan *s) {
         if (!s->places && !s->spares_all)
                 invalid_sweep(s->m, NULL, s->op);
         for (char **place = s->places; place && *place; place++) {
+                const char *slash = strchr(*place, '/');
                 _cleanup_(freep) char *path = NULL;
+                bool is_device;
+                Uuid uuid;
 
-                if ((*place)[0] == '/')
-                        continue;
-                if (asprintf(&path, DEFINITIONS_PATH "/%s", *place) < 0) {
+                is_device = uuid_from_text(slash + 1, &uuid) >= 0;
+                if (asprintf(&path, DEFINITIONS_PATH "/%.*s",
+                                    is_device ? (int) (slash - *place) : (int) strlen(*place), *place) < 0) {
                         path = NULL;
                         continue;
                 }
-                invalid_sweep(s->m, text_make_printable(path), s->op);
+                if (is_device)
+                        invalid_sweep_device(s->m, text_make_printable(path), &uuid, s->op);
+                else
+                        invalid_sweep(s->m, text_make_printable(path), s->op);
         }
 }
 
@@ -287,8 +288,7 @@ static void on_scan_done(Frame *result, void *owner) {
 
         m->scan = NULL;
         if (!failure_is_set(&result->failure)) {
-                if (has_wide_place(s))
-                        drop_unseen(s);
+                drop_unseen(s);
                 sweep_invalid(s);
         } else if (!cancelled)
                 log_warning_errno(failure_errno(&result->failure),

@@ -78,6 +78,21 @@ void invalid_sweep(Manager *m, const char *path, OpId op) {
                         drop(m, i);
 }
 
+/* Whether @path is a file of that device, in the folder @where or in any below it. */
+static bool is_of_device(const char *path, const char *where, const Uuid *uuid) {
+        const char *rest = startswith(path, where);
+        Uuid named;
+
+        return rest && rest[0] == '/' && uuid_from_text(strrchr(path, '/') + 1, &named) >= 0 &&
+                        uuid_equal(&named, uuid);
+}
+
+void invalid_sweep_device(Manager *m, const char *folder, const Uuid *uuid, OpId op) {
+        for (size_t i = m->n_invalid; i-- > 0;)
+                if (m->invalid[i].op != op && is_of_device(m->invalid[i].path, folder, uuid))
+                        drop(m, i);
+}
+
 void invalid_stop(Manager *m) {
         invalid_sweep(m, NULL, 0);
         free(m->invalid);

@@ -143,6 +143,10 @@ int invalid_add(Manager *m, const char *path, const char *reason, OpId op);
 /* Forgets what was said of @path (with a "/" at its end: of all below; NULL: of everything), unless @op has
  * found it again. */
 void invalid_sweep(Manager *m, const char *path, OpId op);
+
+/* The same of all files of a device, under whatever name, in a parent's folder or (with the top one) in any.
+ */
+void invalid_sweep_device(Manager *m, const char *folder, const Uuid *uuid, OpId op);
 void invalid_stop(Manager *m);
 
 /* watching.c */

@@ -117,19 +117,16 @@ static int report_file(const char *parent, const char *name, const Uuid *uuid, c
 
 /* What the disk says about one definition now. One that cannot be read is reported as such and not as gone.
  */
-static void report_definition_as(Effect *e, const char *parent, const Uuid *uuid, const char *name) {
+void report_definition(Effect *e, const char *parent) {
+        const Uuid *uuid = &e->request->definition.uuid;
         _cleanup_(frame_done) Frame frame = FRAME_INIT;
         _cleanup_(freep) char *text = NULL;
         size_t size = 0;
         int r;
 
         r = store_read(e->store, parent, uuid, &text, &size);
-        if (r != -ENOENT && streq(name, UUID_TEXT(uuid))) {
-                (void) report_file(parent, name, uuid, text, size, r, e);
-                return;
-        }
         if (r != -ENOENT) {
-                (void) store_scan_file(e->store, parent, name, report_file, e);
+                (void) report_file(parent, UUID_TEXT(uuid), uuid, text, size, r, e);
                 return;
         }
 
@@ -137,11 +134,6 @@ static void report_definition_as(Effect *e, const char *parent, const Uuid *uuid
         frame.definition.parent = strdup(parent);
         if (frame.definition.parent)
                 emit(e, &frame, FRAME_DEFINITION);
-}
-
-void report_definition(Effect *e, const char *parent) {
-        report_definition_as(
-                        e, parent, &e->request->definition.uuid, UUID_TEXT(&e->request->definition.uuid));
 }
 
 static void report_types(Effect *e, const char *parent) {
@@ -260,11 +252,11 @@ static int scan_place(Effect *e, const char *place) {
                 return uuid_from_canonical(slash, &uuid) < 0 ? 0
                                                              : store_scan(e->store, &uuid, report_file, e);
         if (slash[0] == '\0')
-                return store_scan_parent(e->store, parent, report_file, e);
+                return store_scan_parent(e->store, parent, NULL, report_file, e);
         if (uuid_from_text(slash, &uuid) < 0)
                 return store_scan_file(e->store, parent, slash, report_file, e);
-        report_definition_as(e, parent, &uuid, slash);
-        return 0;
+        /* With a file come or gone, another of the same UUID may count, or not count any more. */
+        return store_scan_parent(e->store, parent, &uuid, report_file, e);
 }
 
 static void perform_scan(Effect *e) {

@@ -359,8 +359,8 @@ static int scan_parent(Store *s, const char *parent, const Uuid *only, StoreFn f
         return errno > 0 ? fn(parent, "", NULL, NULL, 0, -errno, userdata) : 0;
 }
 
-int store_scan_parent(Store *s, const char *parent, StoreFn fn, void *userdata) {
-        return parent_name_is_valid(parent) ? scan_parent(s, parent, NULL, fn, userdata) : 0;
+int store_scan_parent(Store *s, const char *parent, const Uuid *uuid, StoreFn fn, void *userdata) {
+        return parent_name_is_valid(parent) ? scan_parent(s, parent, uuid, fn, userdata) : 0;
 }
 
 int store_scan_file(Store *s, const char *parent, const char *name, StoreFn fn, void *userdata) {

@@ -60,6 +60,6 @@ typedef int (*StoreFn)(const char *parent, const char *name, const Uuid *uuid, c
                 int error, void *userdata);
 int store_scan(Store *s, const Uuid *uuid, StoreFn fn, void *userdata);
 
-/* The same for all files of one parent, and for one file of it; nothing is called if it is not there. */
-int store_scan_parent(Store *s, const char *parent, StoreFn fn, void *userdata);
+/* The same for one parent's folder, and for one file of it; nothing is called if it is not there. */
+int store_scan_parent(Store *s, const char *parent, const Uuid *uuid, StoreFn fn, void *userdata);
 int store_scan_file(Store *s, const char *parent, const char *name, StoreFn fn, void *userdata);

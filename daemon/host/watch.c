@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* A file is of interest when it has been closed, not while it is being written: mdevctl and editors write in
- * place, and a half-written file is none. A file made by link(2) alone is therefore not seen before the next
- * Rescan.
+ * place, and a half-written file is none. What nobody writes (another name of a file, a symbolic link, a
+ * folder) is of interest as soon as it is there.
  *
  * The folder above the tree is watched too, because the tree may be made later, or replaced as a whole. */
 
@@ -10,17 +10,19 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/inotify.h>
+#include <sys/stat.h>
 
 #include "host/watch.h"
+#include "model/uuid.h"
 
 #define WATCH_ABOVE "etc"
 #define WATCH_TOP "mdevctl.d"
 
 #define ABOVE_MASK (IN_CREATE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_ONLYDIR)
 #define TOP_MASK ABOVE_MASK
-#define PARENT_MASK                                                                               \
-        (IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_ONLYDIR | IN_DONT_FOLLOW | \
-                        IN_EXCL_UNLINK)
+#define PARENT_MASK                                                                          \
+        (IN_CLOSE_WRITE | IN_CREATE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_ONLYDIR | \
+                        IN_DONT_FOLLOW | IN_EXCL_UNLINK)
 
 #define WATCH_BUFFER_SIZE 65536U
 
@@ -176,10 +178,21 @@ int watch_update(Watch *w) {
         return watch_all_parents(w);
 }
 
+/* Whether what was created is there now, and not to be written and closed first. */
+static bool is_whole(const Watch *w, const char *parent, const char *name) {
+        char path[sizeof WATCH_ABOVE "/" WATCH_TOP + 2 * (NAME_LENGTH_MAX + 1)];
+        struct stat st;
+
+        (void) snprintf(path, sizeof path, WATCH_ABOVE "/" WATCH_TOP "/%s/%s", parent, name);
+        return fstatat(w->root_fd, path, &st, AT_SYMLINK_NOFOLLOW) >= 0 &&
+                        (!S_ISREG(st.st_mode) || st.st_nlink > 1);
+}
+
 /* Return: whether the event is one to be told. */
 static bool classify(Watch *w, const struct inotify_event *e, WatchEvent *ret) {
         const char *name = e->len > 0 ? e->name : "";
         const Watched *parent;
+        Uuid uuid;
 
         *ret = (WatchEvent){ .kind = WATCH_EVERYTHING };
         if (e->mask & IN_Q_OVERFLOW)
@@ -193,7 +206,10 @@ static bool classify(Watch *w, const struct inotify_event *e, WatchEvent *ret) {
         if (e->wd == w->top) {
                 _cleanup_(closep) int top_fd = -EBADF;
 
-                if (!(e->mask & IN_ISDIR) || !parent_name_is_valid(name))
+                /* A file that should be in a folder is seen only with everything. */
+                if (!(e->mask & IN_ISDIR))
+                        return uuid_from_text(name, &uuid) >= 0;
+                if (!parent_name_is_valid(name))
                         return false;
                 top_fd = e->mask & (IN_CREATE | IN_MOVED_TO) ? open_top(w) : -EBADF;
                 if (top_fd >= 0)
@@ -204,7 +220,9 @@ static bool classify(Watch *w, const struct inotify_event *e, WatchEvent *ret) {
         }
 
         parent = find(w, e->wd);
-        if (!parent || (e->mask & IN_ISDIR) || strlen(name) > NAME_LENGTH_MAX)
+        if (!parent || strlen(name) > NAME_LENGTH_MAX)
+                return false;
+        if ((e->mask & IN_CREATE) && !is_whole(w, parent->parent, name))
                 return false;
         ret->kind = WATCH_FILE;
         strcpy(ret->parent, parent->parent);

@@ -10,7 +10,7 @@
 typedef struct Watch Watch;
 
 typedef enum WatchKind {
-        WATCH_FILE,       /* @parent, @name: it was closed after being written, came by a rename, or went */
+        WATCH_FILE,       /* @parent, @name: it was closed after being written, came in one go, or went */
         WATCH_DIRECTORY,  /* @parent: it came or went */
         WATCH_EVERYTHING, /* events were lost, or the top folder came or went */
 } WatchKind;

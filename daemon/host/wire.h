@@ -49,8 +49,9 @@ typedef struct Request {
         char *text; /* JSON that the definition came from, for the keys that are not ours; NULL if from none
                      */
         char *path; /* where the device was last; NULL if not known */
-        char **parents; /* NULL-terminated; NULL if the kind takes none. Of a scan: "<parent>/<file>",
-                         * "<parent>/" for all files there, "/<uuid>" for all of that device */
+        char **parents; /* NULL-terminated; NULL if the kind takes none. Of a scan: "<parent>/<file>"
+                         * (and all others there that name the same UUID), "<parent>/" for all files there,
+                         * "/<uuid>" for all of that device */
         bool live;
         bool direct; /* with @live: where no script can do it, write the attributes */
 

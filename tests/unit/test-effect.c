@@ -655,8 +655,8 @@ static void test_types(void **state) {
         assert_int_equal(told.failure.kind, FAILURE_NONE);
 }
 
-/* Single places: a file in any form of its name, a directory, a device. Of a file that is not there it is
- * told that there is none, unless another says the same. */
+/* Single places: a file in any form of its name, a directory, a device. Of what is not there nothing is told.
+ */
 static void test_scan_places(void **state) {
         Request r = { .kind = REQUEST_SCAN, .op = 4711 };
 
@@ -671,7 +671,7 @@ static void test_scan_places(void **state) {
         set_parents(&r, LIST(P1 "/" UUID_A, P2 "/" UUID_A, "nowhere/" UUID_A));
         perform(&r, -EBADF,
                         "definition 00 " P1 " " TYPE "\ninvalid /etc/mdevctl.d/" P2 "/" UUID_A
-                        ": line 1, column 2: the text ends too early\ndefinition 00 nowhere (none)\nresult\n");
+                        ": line 1, column 2: the text ends too early\nresult\n");
 
         r = (Request){ .kind = REQUEST_SCAN, .op = 4711 };
         set_parents(&r,
@@ -692,10 +692,13 @@ static void test_scan_places(void **state) {
                         "{ \"mdev_type\": \"v\", \"start\": \"auto\" }");
         r = (Request){ .kind = REQUEST_SCAN, .op = 4711 };
         set_parents(&r, LIST(P1 "/10112233445566778899AABBCCDDEEFF"));
-        perform(&r, -EBADF,
+        perform(&r, -EBADF, NULL);
+        assert_non_null(strstr(told.text, "definition 10 " P1 " v\n"));
+        assert_null(strstr(told.text, "definition 10 " P1 " u\n"));
+        assert_non_null(strstr(told.text,
                         "invalid /etc/mdevctl.d/" P1
                         "/10112233445566778899AABBCCDDEEFF: another file of the same "
-                        "device is there, under the UUID's usual form\nresult\n");
+                        "device is there, under the UUID's usual form\n"));
 }
 
 /* Requests that lack what their kind needs are refused, and touch nothing. */
