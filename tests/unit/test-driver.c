@@ -461,7 +461,8 @@ static void test_remove_fails(void **state) {
         host_device(P1, UUID_A, TYPE);
         for (size_t i = 0; i < ELEMENTSOF(errors); i++) {
                 kernel.remove_error = errors[i];
-                assert_removes(P1, FAILURE_KERNEL, errors[i], -errors[i]);
+                assert_removes(P1, errors[i] == EBUSY ? FAILURE_IN_USE : FAILURE_KERNEL, errors[i],
+                                -errors[i]);
         }
 
         kernel.remove_error = 0;

@@ -240,7 +240,7 @@ static void test_remove_fails(void **state) {
         kernel.remove_error = EBUSY;
         put_script(CALLOUTS "c", "exit 0");
         perform(&r, -EBADF, "sighting present " P1 " " TYPE "\nresult\n");
-        assert_result(FAILURE_KERNEL, EBUSY, false);
+        assert_result(FAILURE_IN_USE, EBUSY, false);
         assert_log("c pre stop none device\nc post stop failure device\n");
 }
 
