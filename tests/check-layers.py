@@ -60,7 +60,7 @@ LIBRARIES = {
     r"uuid/.*": r"model/uuid\.c|tools/.*",
     r"json-c/.*": r"host/codec\.c|tools/.*",
     r"libudev\.h": r"host/monitor\.c",
-    r"systemd/sd-event\.h": r"core/.*|bus/auth\.c|main\.c|tools/(picture|many)\.c",
+    r"systemd/sd-event\.h": r"core/.*|bus/(auth|turns)\.c|main\.c|tools/(picture|many)\.c",
     r"systemd/sd-daemon\.h": r"core/manager\.c|main\.c",
     r"systemd/sd-bus\.h": r"bus/.*|tools/.*",
 }

@@ -6,11 +6,23 @@
 
 #define OPTIONS_MAX 32U
 
+/* What a client wrote is told back to it, but not megabytes of it. */
+#define TOLD_MAX 1024U
+
 static int refuse(sd_bus_error *error, FailureKind kind, const char *subject, const char *detail,
                 uint32_t index) {
+        char beginning[TOLD_MAX + sizeof "…"];
         Failure f = FAILURE_INIT;
+        size_t n = TOLD_MAX;
         int r;
 
+        if (subject && strnlen(subject, TOLD_MAX + 1) > TOLD_MAX) {
+                /* Not within a character. */
+                while ((subject[n] & 0xc0) == 0x80)
+                        n--;
+                (void) strcpy(mempcpy(beginning, subject, n), "…");
+                subject = beginning;
+        }
         (void) failure_set(&f, kind, 0, subject, detail);
         f.index = index;
         r = error_set(error, &f);

@@ -477,3 +477,14 @@ void auth_identify(const Auth *a, sd_bus_message *message, Requester *ret) {
         if (s && s->is_known)
                 *ret = (Requester){ .is_known = true, .uid = s->uid, .pid = s->pid, .unit = s->unit };
 }
+
+bool auth_has_answer(const Auth *a, const sd_bus_message *message) {
+        const char *name = sd_bus_message_get_sender((sd_bus_message *) message);
+        const Sender *s = name ? find_sender(a, name) : NULL;
+
+        for (const Query *q = s ? s->queries : NULL; q; q = q->next)
+                if (q->message == message && q->answered)
+                        return true;
+
+        return false;
+}

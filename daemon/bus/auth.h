@@ -34,3 +34,6 @@ int auth_check(Auth *a, sd_bus_message *message, const char *action, const char 
 
 /* Who sent a message, as far as auth_check() has found out. @ret: borrowed until the loop goes on. */
 void auth_identify(const Auth *a, sd_bus_message *message, Requester *ret);
+
+/* Whether the handler of @message is to be entered again. */
+bool auth_has_answer(const Auth *a, const sd_bus_message *message);

@@ -8,12 +8,14 @@
 #include "bus/bus.h"
 #include "bus/clients.h"
 #include "bus/error.h"
+#include "bus/turns.h"
 
 struct Bus {
         Manager *manager;
         sd_bus *bus;
         Auth *auth;
         Clients *clients;
+        Turns *turns;
 };
 
 /* Object paths; owned by the caller, NULL without memory. @parent: a name. */

@@ -109,6 +109,24 @@ static void on_changed(const Change *changes, size_t n, unsigned manager_changes
 
 /* Life */
 
+/* As sd_bus_open_system() does, but file descriptors are not taken: no call needs any, and a client could
+ * have so many in calls that wait that there is none left for anything else. */
+static int open_bus(sd_bus **ret) {
+        const char *address = secure_getenv("DBUS_SYSTEM_BUS_ADDRESS");
+        int r;
+
+        r = sd_bus_new(ret);
+        if (r >= 0)
+                r = sd_bus_set_description(*ret, "mdevd");
+        if (r >= 0)
+                r = sd_bus_set_address(*ret, address ?: "unix:path=/run/dbus/system_bus_socket");
+        if (r >= 0)
+                r = sd_bus_set_bus_client(*ret, true);
+        if (r >= 0)
+                r = sd_bus_negotiate_fds(*ret, false);
+        return r < 0 ? r : sd_bus_start(*ret);
+}
+
 int bus_new(Bus **ret, sd_event *event, Manager *manager, const BusLimits *limits) {
         _cleanup_(bus_freep) Bus *b = calloc(1, sizeof *b);
         int r;
@@ -117,7 +135,7 @@ int bus_new(Bus **ret, sd_event *event, Manager *manager, const BusLimits *limit
                 return log_error_errno(ENOMEM, "Not enough memory for the bus connection.");
         b->manager = manager;
 
-        r = sd_bus_open_system_with_description(&b->bus, "mdevd");
+        r = open_bus(&b->bus);
         if (r < 0)
                 return log_error_errno(r, "Cannot connect to the system bus: %s", strerror(-r));
         r = auth_new(&b->auth, b->bus, limits);
@@ -141,6 +159,10 @@ int bus_new(Bus **ret, sd_event *event, Manager *manager, const BusLimits *limit
         if (r < 0)
                 return log_error_errno(r, "Cannot attach the bus to the event loop: %s", strerror(-r));
 
+        r = turns_new(&b->turns, b->bus, b->auth, limits->calls_per_client_max);
+        if (r < 0)
+                return log_error_errno(r, "Cannot prepare for clients: %s", strerror(-r));
+
         *ret = TAKE_PTR(b);
         return 0;
 }
@@ -149,6 +171,7 @@ Bus *bus_free(Bus *b) {
         if (!b)
                 return NULL;
 
+        (void) turns_free(b->turns);
         (void) auth_free(b->auth);
         (void) clients_free(b->clients);
         if (b->bus)

@@ -15,6 +15,7 @@ LIMITS = {
     "creations in one driver": ("host/config.h", r"\.creations_per_driver_max = (\w+)"),
     "operations waiting": ("host/config.h", r"\.operations_queued_max = (\w+)"),
     "calls of one client": ("host/config.h", r"\.calls_per_client_max = (\w+)"),
+    "bytes of calls of one client": ("bus/turns.h", r"define CALLS_SIZE_MAX \(([^)]+)\)"),
     "authorizations pending": ("host/config.h", r"\.authorizations_max = (\w+)"),
     "authorizations pending of one user": ("host/config.h", r"\.authorizations_per_user_max = (\w+)"),
     "definitions of one device": ("model/definition.h", r"define DEFINITIONS_MAX (\w+)"),
