@@ -280,8 +280,8 @@ static int on_nothing_to_read(sd_event_source *source _unused_, void *userdata) 
 
 /* Reading */
 
-/* What each value in a message counts at the least, so that there is a bound of how many are looked at. */
-#define VALUE_SIZE 32U
+/* What each value in a message counts at the least, so that not too many are looked at. */
+#define VALUE_SIZE 256U
 
 /* Adds about how many bytes there are in the rest of a message or container, which sd-bus does not tell;
  * stops when there are too many. */
@@ -332,7 +332,8 @@ static int keep(Turns *t, sd_bus_message *m, sd_bus_error *error) {
         size_t size = 0;
         int r;
 
-        if (!is_full) {
+        /* To measure is not free, and the first one has no bound. */
+        if (l && !is_full) {
                 r = add_size(m, &size);
                 if (r >= 0)
                         r = sd_bus_message_rewind(m, true);

@@ -6,7 +6,7 @@
 
 #include "bus/auth.h"
 
-/* Calls of one client that wait, in bytes, without their headers; a single one may have more. */
+/* Calls of one client that wait behind its first, in bytes, without their headers. */
 #define CALLS_SIZE_MAX (4U * 1024 * 1024)
 
 typedef struct Turns Turns;

@@ -189,11 +189,11 @@ def descriptors(flooder):
 
 
 def large():
-    text = "x" * (1 << 20)
+    text = "x" * (1 << 18)
     return [
         call("GetDevice", "s", text),
         call("DefineFromJSON", "sssa{sv}", "", PARENT, text, {}),
-        call("Define", "sssa(ss)a{sv}", "", PARENT, "type", [("a", "b")] * (1 << 16), {}, no_reply=True),
+        call("Define", "sssa(ss)a{sv}", "", PARENT, "type", [("a", "b")] * (1 << 14), {}, no_reply=True),
     ]
 
 
@@ -224,7 +224,7 @@ FLOODS = {
     "writing-without-answers": (again_and_again(writing(no_reply=True)), 500),
     "unread-objects": (unread([all_objects()], UNREAD), UNREAD),
     "unread-small-answers": (unread([call("GetAll", "s", MANAGER.name, interface=PROPERTIES)]), 500),
-    "large-messages": (again_and_again(large()), 60),
+    "large-messages": (again_and_again(large()), 240),
     "descriptors": (descriptors, UNREAD + 200),
     "match-rules": (match_rules, 600),
     "half-messages": (half_messages, 50),
