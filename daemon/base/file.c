@@ -135,6 +135,12 @@ static int temporary_open(Temporary *t) {
                         /* Says "somebody is at it" to file_remove_stray_at(), unless that has been quicker.
                          * (Where locks are not supported at all, it removes nothing.) */
                         t->lock_fd = openat(t->dir_fd, t->name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+                        if (t->lock_fd < 0 && errno != ENOENT) {
+                                int r = -errno;
+
+                                (void) close(fd);
+                                return r;
+                        }
                         if (t->lock_fd >= 0 &&
                                         (flock(t->lock_fd, LOCK_EX | LOCK_NB) >= 0 || errno != EWOULDBLOCK) &&
                                         fstat(fd, &st) >= 0 && st.st_nlink > 0)
