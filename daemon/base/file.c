@@ -107,6 +107,7 @@ void file_remove_stray_at(int dir_fd, const char *name) {
 /* A temporary file that is unlinked unless it was renamed away. */
 typedef struct Temporary {
         int dir_fd;
+        int lock_fd; /* outlives the one that is written, which is closed under the temporary name */
         char name[TEMPORARY_NAME_MAX];
 } Temporary;
 
@@ -115,6 +116,7 @@ static void temporary_done(Temporary *t) {
 
         if (t->name[0] != '\0')
                 (void) unlinkat(t->dir_fd, t->name, 0);
+        (void) safe_close(t->lock_fd);
         errno = saved;
 }
 
@@ -132,9 +134,18 @@ static int temporary_open(Temporary *t) {
                 if (fd >= 0) {
                         /* Says "somebody is at it" to file_remove_stray_at(), unless that has been quicker.
                          * (Where locks are not supported at all, it removes nothing.) */
-                        if ((flock(fd, LOCK_EX | LOCK_NB) >= 0 || errno != EWOULDBLOCK) &&
+                        t->lock_fd = openat(t->dir_fd, t->name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+                        if (t->lock_fd < 0 && errno != ENOENT) {
+                                int r = -errno;
+
+                                (void) close(fd);
+                                return r;
+                        }
+                        if (t->lock_fd >= 0 &&
+                                        (flock(t->lock_fd, LOCK_EX | LOCK_NB) >= 0 || errno != EWOULDBLOCK) &&
                                         fstat(fd, &st) >= 0 && st.st_nlink > 0)
                                 return fd;
+                        t->lock_fd = safe_close(t->lock_fd);
                         (void) close(fd);
                         continue;
                 }
@@ -177,7 +188,7 @@ static int move_into_place(Temporary *t, int dir_fd, const char *name, bool repl
 
 int file_write_atomic_at(int temporary_dir_fd, int dir_fd, const char *name, const char *data, size_t size,
                 bool replace) {
-        _cleanup_(temporary_done) Temporary temporary = { .dir_fd = temporary_dir_fd };
+        _cleanup_(temporary_done) Temporary temporary = { .dir_fd = temporary_dir_fd, .lock_fd = -EBADF };
         _cleanup_(closep) int fd = -EBADF;
         int r;
 
@@ -197,6 +208,8 @@ int file_write_atomic_at(int temporary_dir_fd, int dir_fd, const char *name, con
         if (fsync(fd) < 0)
                 return -errno;
 
+        /* Who watches the directory is to see one file that comes, and not also one that is written to. */
+        fd = safe_close(fd);
         r = move_into_place(&temporary, dir_fd, name, replace);
         if (r < 0)
                 return r;

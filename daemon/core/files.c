@@ -341,7 +341,6 @@ static int scan_start(Manager *m, char **places, ScanWaiter *waiters, size_t n_w
         s->now = waiters;
         s->n_now = n_waiters;
         m->scan = s;
-        m->changes |= MANAGER_CHANGED_SETTLED;
         manager_commit(m);
         return 0;
 }

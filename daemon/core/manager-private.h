@@ -165,7 +165,7 @@ void watching_stop(Manager *m);
 /* Before everything is read: sees to it that all of it is watched. */
 void watching_update(Manager *m);
 
-/* A reading is over; what came up meanwhile is next. */
+/* A reading, or an operation, is over; what came up meanwhile is next. */
 void watching_go_on(Manager *m);
 
 /* The definitions of a UUID are to be read again, wherever they are. */

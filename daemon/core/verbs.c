@@ -253,6 +253,7 @@ static void follow_up(Verb *v, int hints, bool succeeded) {
                 watching_operation_told(m, &v->uuid, v->told[i].parent, v->told[i].exists, succeeded);
         if (hints & END_READ_AGAIN)
                 watching_read_again(m, &v->uuid);
+        watching_go_on(m);
         if (hints & END_LOOK_AGAIN)
                 reconcile_device(m, &v->uuid);
         /* No event tells of the end of these, nor what a look that failed would have seen. */

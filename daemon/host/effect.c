@@ -45,8 +45,10 @@ static int report_invalid(Effect *e, const char *parent, const char *name, const
 
         frame.path = printable_path(parent, name);
         frame.reason = strdup(reason);
-        frame.definition.parent = strdup(parent);
-        if (!frame.path || !frame.reason || !frame.definition.parent)
+        /* What lies beside the parents' folders has none. */
+        if (parent[0] != '\0')
+                frame.definition.parent = strdup(parent);
+        if (!frame.path || !frame.reason || (parent[0] != '\0' && !frame.definition.parent))
                 return -ENOMEM;
         if (uuid)
                 frame.definition.uuid = *uuid;

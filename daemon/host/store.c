@@ -66,7 +66,9 @@ Store *store_free(Store *s) {
 char *store_path(const char *parent, const char *name) {
         char *path;
 
-        return asprintf(&path, "/" STORE_DIRECTORY "/%s/%s", parent, name) < 0 ? NULL : path;
+        return asprintf(&path, "/" STORE_DIRECTORY "/%s%s%s", parent, parent[0] != '\0' ? "/" : "", name) < 0
+                        ? NULL
+                        : path;
 }
 
 static int store_failure(Failure *f, FailureKind kind, int error, const char *parent, const char *name) {

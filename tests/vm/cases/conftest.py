@@ -42,10 +42,6 @@ def mdevd():
     with bus.Mdevd() as client:
         wait_until(lambda: is_empty(client))
         yield client
-    # Before the parents come back, and what is marked with them. By another client: perhaps by another daemon.
-    remove_definitions()
-    with bus.Mdevd() as client:
-        client.rescan()
 
 
 def is_empty(client):
