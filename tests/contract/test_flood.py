@@ -29,10 +29,10 @@ NO_REPLY_EXPECTED = 1
 NOBODY = 65534
 
 DEVICES = 2000
-# How long others are served while the flood goes on, and how long one of their calls may take: some of the flooder's
-# dearest calls, and not all of them.
+# How long others are served while the flood goes on, and how long one of their calls may take on a machine that is busy
+# with other things, too: some of the flooder's dearest calls, and not all of them, which have no end.
 SECONDS = 3
-PATIENCE = 5
+PATIENCE = 30
 GROWTH_KIB = 160 * 1024
 # Calls of which the answers are more than dbus-daemon keeps of one who sends, and how often others need a turn until these
 # had all of theirs.
