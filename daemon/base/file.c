@@ -13,6 +13,10 @@
 #include "base/file.h"
 
 #define TEMPORARY_PREFIX ".mdevd-"
+
+/* A name may be taken, or the file be taken for a stray one before it is locked: as often as somebody sweeps
+ * just then, who has no reason to do so all the time. */
+#define TEMPORARY_ATTEMPTS_MAX 1000U
 #define TEMPORARY_NAME_MAX sizeof(TEMPORARY_PREFIX "0123456789abcdef")
 
 int fd_write_all(int fd, const void *data, size_t size) {
@@ -121,7 +125,7 @@ static void temporary_done(Temporary *t) {
 }
 
 static int temporary_open(Temporary *t) {
-        for (unsigned attempt = 0; attempt < 16; attempt++) {
+        for (unsigned attempt = 0; attempt < TEMPORARY_ATTEMPTS_MAX; attempt++) {
                 unsigned long long number;
                 struct stat st;
                 int fd;
