@@ -172,7 +172,7 @@ MALFORMED = [
     (list_devices(active=("s", "yes")), INVALID_ARGS, '"active"', "boolean"),
     (list_devices(defined=("u", 1)), INVALID_ARGS, '"defined"', "boolean"),
     (list_devices(parent=("o", "/x")), INVALID_ARGS, '"parent"', "string"),
-    (list_devices(state=("s", "active")), INVALID_ARGS, '"state"'),
+    (list_devices(origin=("s", "mdevd")), INVALID_ARGS, '"origin"'),
     # JSON
     *[(method(text), error("InvalidDefinition"), *words) for method in (define_json, create_json) for text, *words in [
         ("", "line 1"),
@@ -267,7 +267,7 @@ WRONG_STATE = [
     (define(DEFINED, SECOND), error("Exists"), DEFINED, IDLE, '"alternate"'),
     (define(TWICE, USED), error("Exists"), TWICE, IDLE, '"alternate"'),
     (define(BOTH, "", ""), error("Exists"), BOTH, IDLE, "defined"),
-    (define(BROKEN), error("Exists"), str(file_of(IDLE, BROKEN)), "Rescan"),
+    (define(BROKEN), error("Exists"), str(file_of(IDLE, BROKEN)), "mend it"),
     (define_json(uuid=DEFINED), error("Exists"), DEFINED, IDLE, SMALL),
     (define_json(uuid=DEFINED, parent=SECOND), error("Exists"), DEFINED, IDLE, '"alternate"'),
     (define_json(uuid=BROKEN), error("Exists"), str(file_of(IDLE, BROKEN))),
@@ -301,10 +301,10 @@ WRONG_STATE = [
     # what is not running, or not defined
     (stop(DEFINED), error("NotActive"), DEFINED, IDLE),
     (stop(TWICE), error("NotActive"), TWICE),
-    (start(ACTIVE), error("NotFound"), ACTIVE, "no definition"),
-    (start(CREATING), error("NotFound"), CREATING, "no definition"),
+    (start(ACTIVE), error("Exists"), ACTIVE, "active"),
+    (start(CREATING), error("Exists"), CREATING, "creating"),
     (modify(ACTIVE), error("NotFound"), ACTIVE, "no definition"),
-    (modify(CREATING), error("NotFound"), CREATING, "no definition"),
+    (modify(CREATING), error("TryAgain"), CREATING, "being created"),
     (undefine(ACTIVE), error("NotFound"), ACTIVE, "no definition"),
     (start(DEFINED, SECOND), error("NotFound"), DEFINED, SECOND, "no definition"),
     (modify(DEFINED, SECOND), error("NotFound"), DEFINED, SECOND, "no definition"),
@@ -473,7 +473,8 @@ def test_modify_of_a_file_that_is_not_what_it_was(mdevd, parent, change):
 
     failure = mdevd.begin_modify(uuid, type=LARGE).failure()
 
-    assert failure.name == error("NotFound" if change == "gone" else "InvalidDefinition")
+    # What came of the file may have been seen already.
+    assert failure.name in {error("NotFound"), error("NotFound" if change == "gone" else "InvalidDefinition")}
     assert uuid in failure.sentence or str(path) in failure.sentence
     assert [p.read_text() for p in files()] == ([] if change == "gone" else ["{"])
 

@@ -57,16 +57,16 @@ def test_devices(limited, mdevd, parent):
 
 
 def test_operations(limited, mdevd, clients, parent, other_parent):
-    limited(OperationsMax=2, OperationsQueuedMax=2)
+    limited(CreationsPerDriverMax=2, OperationsQueuedMax=2)
     there = mdevd.create(other_parent, SMALL)
     parent.create_block = 1
     crowd = [clients().begin_create(parent, SMALL) for _ in range(4)]
     # All four are under way: a client that is not known yet is overtaken by one that is.
     wait_until(lambda: parent.creating == 2 and len(mdevd.devices()) == 5)
     assert "4" not in (sentence := limit_of(mdevd.begin_create(parent, SMALL))) and "the limit is 2" in sentence
-    assert "the limit is 2" in limit_of(mdevd.begin_define(other_parent, SMALL))
 
-    # Removals need no room, and readings none at all.
+    # Definitions, removals and readings need none of that room.
+    mdevd.undefine(mdevd.define(other_parent, SMALL))
     mdevd.stop(there)
     assert {row.state for row in mdevd.devices()} == {"creating"}
     parent.reset()
