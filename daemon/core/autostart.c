@@ -328,7 +328,12 @@ static void consider(Due *due) {
                 return;
         if (d)
                 decision = autostart_decide(due->m->registry, d, &due->autostart);
-        due_set(due, false, decision.verdict == AUTOSTART_UNDECIDED, false);
+        due_set(due, false,
+                        decision.verdict == AUTOSTART_UNDECIDED ||
+                                        /* By a worker of the daemon before this one, say. */
+                                        (d && decision.verdict == AUTOSTART_BUSY &&
+                                                        device_state(d) == DEVICE_CREATING),
+                        false);
 
         switch (decision.verdict) {
         case AUTOSTART_OVER:
