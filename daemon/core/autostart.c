@@ -358,6 +358,12 @@ static void consider(Due *due) {
 
 /* Rounds */
 
+static void forget_spent(Round *round) {
+        for (size_t i = 0; i < round->n_spent; i++)
+                free(round->spent[i].type);
+        round->n_spent = 0;
+}
+
 static void remember_round(Manager *m, Round *round, const DueList *due) {
         _cleanup_(freep) Uuid *uuids = calloc(due->n + 1, sizeof *uuids);
         size_t n = 0;
@@ -427,6 +433,8 @@ static int open_round(Manager *m, const Parent *p, const Uuid *uuids, size_t n_u
         }
         round->life = p->life;
         round->changed = a->remember = true;
+        /* Readings are counted in one life of a parent, if nothing refers to it. */
+        forget_spent(round);
         run_soon(m);
 
         for (size_t i = 0; i < n_uuids; i++) {
@@ -589,8 +597,7 @@ void autostart_stop(Manager *m) {
         (void) sd_event_source_disable_unref(a->run);
         tdestroy(a->due, due_free);
         for (size_t i = 0; i < a->n_rounds; i++) {
-                for (size_t k = 0; k < a->rounds[i].n_spent; k++)
-                        free(a->rounds[i].spent[k].type);
+                forget_spent(&a->rounds[i]);
                 free(a->rounds[i].spent);
                 free(a->rounds[i].parent);
         }

@@ -160,6 +160,18 @@ def test_what_was_stopped_stays_so_until_the_parent_comes_back(mdevd, gone, clie
     assert states(client, [uuid, other]) == ["active", "active"]
 
 
+def test_a_parent_that_comes_with_other_definitions_each_time(mdevd, gone):
+    """What was tried in its earlier lives takes none of the instances of this one."""
+    for _ in range(3):
+        marked = [define(mdevd, gone) for _ in range(5)]
+        arrive(mdevd, gone)
+        assert states(mdevd, marked) == ["active"] * 5
+        for uuid in marked:
+            mdevd.stop(uuid)
+            mdevd.undefine(uuid)
+        leave(mdevd, gone)
+
+
 def test_a_type_that_is_not_offered(mdevd, gone):
     uuid, other = define(mdevd, gone), define(mdevd, gone, LARGE)
     gone.hide = BITS[SMALL]
