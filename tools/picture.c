@@ -304,7 +304,8 @@ static int on_properties(Follower *f, sd_bus_message *m) {
         if (!changes || json_object_deep_copy(value, &before, NULL) < 0)
                 return -ENOMEM;
         r = value_update(m, object, value, changes);
-        if (r < 0 || json_object_object_length(changes) == 0)
+        /* The daemon's own may change before the answer with the rest is there. */
+        if (r < 0 || json_object_object_length(changes) == 0 || !f->picture.devices)
                 return r;
 
         return tell(f,

@@ -18,7 +18,7 @@ import threading
 import time
 
 import pytest
-from jeepney import HeaderFields, MessageType, new_method_return
+from jeepney import DBusAddress, HeaderFields, MessageType, new_method_return, new_signal
 from jeepney.bus_messages import message_bus
 from jeepney.io.blocking import open_dbus_connection
 
@@ -814,6 +814,7 @@ class FakeDaemon:
     """Owns mdevd's name and answers what it is asked for, with devices that say what no tree of files can make them say."""
 
     def __init__(self, address, devices):
+        self.after = {}  # a signal that follows the answer to a question
         self.answers = {
             "GetAll": ("a{sv}", ({"Version": ("s", "9"), "Settled": ("b", False), "NDevices": ("u", len(devices))},)),
             "ListTypes": ("a(sssssu)", ([],)),
@@ -831,6 +832,8 @@ class FakeDaemon:
                 member = message.header.fields.get(HeaderFields.member)
                 if message.header.message_type is MessageType.method_call and member in self.answers:
                     self.connection.send(new_method_return(message, *self.answers[member]))
+                    if member in self.after:
+                        self.connection.send(self.after[member])
 
 
 WAITING = {
@@ -867,3 +870,14 @@ def test_what_waits_and_why(host):
         assert f"     Trouble: {sentence}\n" in host.cli.ok("show", U[i])
     device = json.loads(host.cli.ok("show", "--json", U[3]))[0]
     assert device["pending"] == "failed" and device["last_error"] == {"name": "x.Broken", "message": "It broke."}
+
+
+def test_a_change_between_the_answers(host):
+    """The daemon's own properties are known first, and may change before the devices are."""
+    name = "org.mdevd1.Device"
+    device = {"UUID": ("s", U[0]), "State": ("s", "defined"), "Parent": ("s", "p"), "Type": ("s", "t")}
+    fake = FakeDaemon(host.bus.address, {f"/org/mdevd1/device/{U[0].replace('-', '_')}": {name: device}})
+    manager = DBusAddress("/org/mdevd1", interface="org.freedesktop.DBus.Properties")
+    changed = ("org.mdevd1.Manager", {"NDevices": ("u", 7)}, [])
+    fake.after["GetAll"] = new_signal(manager, "PropertiesChanged", "sa{sv}as", changed)
+    assert host.cli.ok("wait", U[0], "--state=defined") == ""
