@@ -167,6 +167,14 @@ int sim_parent_set_registered(struct sim_parent *sp, bool on)
 	return ret;
 }
 
+/* Of a card its slot, which stays when it is pulled and put back, or the driver loaded anew. */
+static int sim_choose_capacity(struct device *dev)
+{
+	if (!dev_is_pci(dev))
+		return -1;
+	return PCI_SLOT(to_pci_dev(dev)->devfn) % 2 ? SIM_CAPACITY_POOL : SIM_CAPACITY_CORE;
+}
+
 int sim_bind(struct device *dev)
 {
 	struct sim_parent *sp;
@@ -175,7 +183,7 @@ int sim_bind(struct device *dev)
 	mutex_lock(&sim_parents_lock);
 	sp = sim_parent_find(dev_name(dev));
 	if (!sp)
-		sp = sim_parent_new(dev_name(dev), -1);
+		sp = sim_parent_new(dev_name(dev), sim_choose_capacity(dev));
 	mutex_unlock(&sim_parents_lock);
 	if (IS_ERR(sp))
 		return PTR_ERR(sp);
