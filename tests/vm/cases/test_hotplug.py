@@ -302,3 +302,5 @@ def test_ten_thousand_events(mdevd, parents):
     wait_until(lambda: state(mdevd, new) == "active", 200)
     wait_until(lambda: agrees(mdevd), PATIENCE)
     assert state(mdevd, gone) is None
+    # What happens to the parent of the noisy one is told when udev is through with it.
+    subprocess.run(["udevadm", "settle", "--timeout=200"], check=True)
