@@ -330,9 +330,9 @@ static void consider(Due *due) {
                 decision = autostart_decide(due->m->registry, d, &due->autostart);
         due_set(due, false,
                         decision.verdict == AUTOSTART_UNDECIDED ||
-                                        /* By a worker of the daemon before this one, say. */
+                                        /* With what ends soon. A removal may wait for somebody's VM. */
                                         (d && decision.verdict == AUTOSTART_BUSY &&
-                                                        device_state(d) == DEVICE_CREATING),
+                                                        device_state(d) != DEVICE_REMOVING),
                         false);
 
         switch (decision.verdict) {
