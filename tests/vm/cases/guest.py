@@ -64,7 +64,7 @@ def kernel_log():
         log.close()
 
 
-def wait_until(predicate, timeout=10):
+def wait_until(predicate, timeout=30):
     """Wait for PREDICATE() to hold and return what it returned. Only for what sends no event to wait for."""
     deadline = time.monotonic() + timeout
     while not (result := predicate()):
