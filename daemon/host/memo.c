@@ -49,7 +49,7 @@ int memo_read(int directory_fd, const char *parent, uint64_t *ret_life, Uuid **r
         uuids = calloc(size / UUID_TEXT_SIZE + 1, sizeof *uuids);
         if (!uuids)
                 return -ENOMEM;
-        for (; *at; at += UUID_TEXT_SIZE) {
+        for (; at < text + size; at += UUID_TEXT_SIZE) {
                 if (at[UUID_TEXT_SIZE - 1] != '\n')
                         return -EBADMSG;
                 at[UUID_TEXT_SIZE - 1] = '\0';

@@ -25,6 +25,7 @@ int record_write(int directory_fd, const Uuid *uuid, const Record *record) {
 int record_read(int directory_fd, const Uuid *uuid, Record *ret) {
         _cleanup_(freep) char *text = NULL;
         const char *number;
+        uint64_t life;
         size_t size;
         char *end;
         int r;
@@ -38,8 +39,12 @@ int record_read(int directory_fd, const Uuid *uuid, Record *ret) {
         if (!number)
                 return -EBADMSG;
 
-        *ret = (Record){ .whole = text[0] == 'w', .life = strtoull(number, &end, 10) };
-        return end > number && streq(end, "\n") ? 0 : -EBADMSG;
+        life = strtoull(number, &end, 10);
+        if (end == number || !streq(end, "\n"))
+                return -EBADMSG;
+
+        *ret = (Record){ .whole = text[0] == 'w', .life = life };
+        return 0;
 }
 
 void record_remove(int directory_fd, const Uuid *uuid) {
