@@ -121,6 +121,17 @@ int registry_begin_create_and_define(Registry *r, const Uuid *uuid, const char *
         return begin_create(r, uuid, parent, type, true, alternate, op, f);
 }
 
+/* Whether there is a live device to do something with. @parent: as asked for, or NULL */
+static int check_alive(const Device *d, const char *parent, Failure *f) {
+        if (!d || !device_is_visible(d))
+                return refuse(f, FAILURE_NO_SUCH_DEVICE, NULL, parent, NULL);
+        if (device_state(d) == DEVICE_DEFINED)
+                return refuse(f, FAILURE_NOT_ACTIVE, d,
+                                d->n_definitions > 0 ? d->definitions[0].parent : NULL,
+                                d->n_definitions > 0 ? d->definitions[0].type : NULL);
+        return device_state(d) == DEVICE_ORPHANED ? refuse_live(f, FAILURE_ORPHANED, d) : 0;
+}
+
 int registry_begin_remove(Registry *r, const Uuid *uuid, OpId op, Failure *f) {
         Device *d = registry_find(r, uuid);
         int rc;
@@ -129,14 +140,9 @@ int registry_begin_remove(Registry *r, const Uuid *uuid, OpId op, Failure *f) {
         if (rc < 0)
                 return rc;
 
-        if (!d || !device_is_visible(d))
-                return refuse(f, FAILURE_NO_SUCH_DEVICE, NULL, NULL, NULL);
-        if (device_state(d) == DEVICE_DEFINED)
-                return refuse(f, FAILURE_NOT_ACTIVE, d,
-                                d->n_definitions > 0 ? d->definitions[0].parent : NULL,
-                                d->n_definitions > 0 ? d->definitions[0].type : NULL);
-        if (device_state(d) == DEVICE_ORPHANED)
-                return refuse_live(f, FAILURE_ORPHANED, d);
+        rc = check_alive(d, NULL, f);
+        if (rc < 0)
+                return rc;
         rc = check_idle(d, f);
         if (rc < 0)
                 return rc;
@@ -220,14 +226,9 @@ int registry_begin_live(
         if (rc < 0)
                 return rc;
 
-        if (!d || !device_is_visible(d))
-                return refuse(f, FAILURE_NO_SUCH_DEVICE, NULL, parent, NULL);
-        if (device_state(d) == DEVICE_DEFINED)
-                return refuse(f, FAILURE_NOT_ACTIVE, d,
-                                d->n_definitions > 0 ? d->definitions[0].parent : NULL,
-                                d->n_definitions > 0 ? d->definitions[0].type : NULL);
-        if (device_state(d) == DEVICE_ORPHANED)
-                return refuse_live(f, FAILURE_ORPHANED, d);
+        rc = check_alive(d, parent, f);
+        if (rc < 0)
+                return rc;
         if (device_state(d) == DEVICE_CREATING || device_state(d) == DEVICE_REMOVING)
                 return check_idle(d, f);
         if (!streq(d->parent->name, parent))
