@@ -195,16 +195,16 @@ void cause_to_fields(
                 [OPERATION_MODIFY] = "modify",
                 [OPERATION_UNDEFINE] = "undefine",
         };
-        const Requester *who = cause ? cause->who : NULL;
-        bool known = who && who->is_known;
+        static const Requester nobody = {};
+        const Requester *who = cause && cause->who && cause->who->is_known ? cause->who : &nobody;
 
-        (void) snprintf(numbers[0], 24, "%" PRIu32, known ? who->uid : 0);
-        (void) snprintf(numbers[1], 24, "%" PRIu32, known ? who->pid : 0);
+        (void) snprintf(numbers[0], 24, "%" PRIu32, who->uid);
+        (void) snprintf(numbers[1], 24, "%" PRIu32, who->pid);
         (void) snprintf(numbers[2], 24, "%" PRIu64, cause ? cause->took_usec : 0);
         fields[0] = (LogField){ "MDEVD_OPERATION", cause ? names[cause->kind] : NULL };
-        fields[1] = (LogField){ "MDEVD_SENDER_UID", known ? numbers[0] : NULL };
-        fields[2] = (LogField){ "MDEVD_SENDER_PID", known && who->pid > 0 ? numbers[1] : NULL };
-        fields[3] = (LogField){ "MDEVD_SENDER_UNIT", known ? who->unit : NULL };
+        fields[1] = (LogField){ "MDEVD_SENDER_UID", who->is_known ? numbers[0] : NULL };
+        fields[2] = (LogField){ "MDEVD_SENDER_PID", who->pid > 0 ? numbers[1] : NULL };
+        fields[3] = (LogField){ "MDEVD_SENDER_UNIT", who->unit };
         fields[4] = (LogField){ "MDEVD_DURATION_USEC", cause && cause->took_usec > 0 ? numbers[2] : NULL };
         fields[5] = (LogField){};
 }
