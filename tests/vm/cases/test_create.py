@@ -117,7 +117,7 @@ def test_creations_on_one_parent_are_in_the_driver_side_by_side(mdevd, parent):
 
 
 def test_eight_slow_creations_on_one_parent_take_the_time_of_one(mdevd, parent):
-    parent.create_delay_ms = 500
+    parent.create_delay_ms = 1000
 
     began = time.monotonic()
     calls = [mdevd.begin_create(parent, SMALL) for _ in range(8)]
@@ -125,8 +125,8 @@ def test_eight_slow_creations_on_one_parent_take_the_time_of_one(mdevd, parent):
         call.result()
     took = time.monotonic() - began
 
-    # One after the other is four seconds at least.
-    assert took < 2 and len(sysfs.devices()) == 8
+    # One after the other is eight seconds at least; the bound leaves a busy machine some time.
+    assert took < 4 and len(sysfs.devices()) == 8
 
 
 def test_while_a_creation_runs(mdevd, parent):
@@ -205,7 +205,9 @@ def test_the_kernels_own_words_are_passed_on(mdevd, parent):
 
     failure = mdevd.begin_create(parent, SMALL, uuid).failure()
 
-    assert "log says" in failure.sentence and f"probe of {uuid} failed" in failure.sentence
+    # "probe of UUID failed with error -5", or since 6.12 "DRIVER UUID: probe with driver DRIVER failed with error -5".
+    said = failure.sentence.partition("log says")[2]
+    assert uuid in said and "failed with error -5" in said
 
 
 def test_attributes_are_written_in_order(mdevd, parent):
