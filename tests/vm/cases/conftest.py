@@ -12,12 +12,30 @@ import bus
 import mdevsim
 import sysfs
 from definitions import remove_definitions
-from guest import kernel_log, wait_until
+from guest import KERNEL, kernel_log, wait_until
 
 # Longer than any case should take on a busy machine. A case that hangs costs this much and its own result.
 CASE_SECONDS = 120
 
 REMOVE_SECONDS = 20
+
+
+# What was left out, and why.
+LEFT_OUT = pytest.StashKey()
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave out what this kernel cannot show."""
+    config.stash[LEFT_OUT] = [(item, marker.args[2]) for item in items for marker in item.iter_markers("since")
+                              if KERNEL < marker.args[:2]]
+    out = {item for item, _ in config.stash[LEFT_OUT]}
+    config.hook.pytest_deselected(items=list(out))
+    items[:] = [item for item in items if item not in out]
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    for item, reason in config.stash.get(LEFT_OUT, []):
+        terminalreporter.write_line(f"left out on {KERNEL[0]}.{KERNEL[1]}: {item.nodeid}: {reason}")
 
 
 @pytest.fixture

@@ -13,6 +13,8 @@ HOLD = "/run/mdevd-test/out/hold"
 # Put before a command's words to run it as an ordinary user; unlike runuser this waits for no PAM.
 AS_TESTER = ("setpriv", "--reuid=tester", "--regid=tester", "--clear-groups")
 
+KERNEL = tuple(int(number) for number in re.findall(r"\d+", os.uname().release)[:2])
+
 # How the kernel's own complaints begin.
 TROUBLE = re.compile(
     r"cut here|^(WARNING|BUG|Oops|INFO: task|Kernel panic|general protection|list_(add|del) corruption|UBSAN"

@@ -46,7 +46,7 @@ def test_killed_in_the_middle_of_a_creation(mdevd, parents, clients):
     uuid, living = new_uuid(), mdevd.create(parents[1], SMALL)
     parents[0].create_block = 1
     mdevd.begin_create(parents[0], SMALL, uuid, [("log", "one"), ("log", "two")])
-    wait_until(lambda: uuid in sysfs.devices())
+    wait_until(lambda: parents[0].creating == 1)
 
     kill_daemon()
     client = clients()

@@ -637,7 +637,7 @@ def test_a_device_in_use(client, parent, under_its_name):
         assert sysfs.devices() == {NAMES["A"]}
 
         waiting = subprocess.Popen(command("--wait-for-release"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        wait_until(lambda: parent.removing or parent.requests, timeout=PATIENCE)
+        wait_until(lambda: sysfs.devices() == set(), timeout=PATIENCE)
         assert waiting.poll() is None
     assert waiting.communicate(timeout=PATIENCE) == (b"", None) and waiting.returncode == 0
     assert sysfs.devices() == set()

@@ -487,14 +487,17 @@ static struct attribute *sim_pool_type_attrs[] = {
 	NULL
 };
 
-/* The core takes no constant ones. Filled in by sim_glue_init(). */
+/*
+ * By the capacity, and by what the knob "hide" can be: they must outlive the
+ * registration. The core takes no constant groups. Filled in by
+ * sim_glue_init().
+ */
 static struct attribute_group sim_type_groups[2][SIM_KINDS];
-static struct attribute_group *sim_core_type_groups[SIM_KINDS + 1];
-static struct attribute_group *sim_pool_type_groups[SIM_KINDS + 1];
+static struct attribute_group *sim_offered[2][BIT(SIM_KINDS)][SIM_KINDS + 1];
+static struct mdev_parent_ops sim_ops[2][BIT(SIM_KINDS)];
 
 static const struct mdev_parent_ops sim_core_ops = {
 	.owner = THIS_MODULE,
-	.supported_type_groups = sim_core_type_groups,
 	.mdev_attr_groups = sim_mdev_groups,
 	.create = sim_ops_create_core,
 	.remove = sim_ops_remove,
@@ -505,7 +508,6 @@ static const struct mdev_parent_ops sim_core_ops = {
 
 static const struct mdev_parent_ops sim_pool_ops = {
 	.owner = THIS_MODULE,
-	.supported_type_groups = sim_pool_type_groups,
 	.mdev_attr_groups = sim_mdev_groups,
 	.create = sim_ops_create_pool,
 	.remove = sim_ops_remove,
@@ -522,6 +524,7 @@ struct sim_mdev *sim_glue_mdev(struct device *dev)
 struct sim_reg *sim_glue_register(struct sim_parent *sp, struct device *dev)
 {
 	bool pool = sim_knob(sp, SIM_CAPACITY) == SIM_CAPACITY_POOL;
+	unsigned int hide = sim_knob(sp, SIM_HIDE) % BIT(SIM_KINDS);
 	struct sim_reg *reg;
 	int ret;
 
@@ -529,7 +532,7 @@ struct sim_reg *sim_glue_register(struct sim_parent *sp, struct device *dev)
 	if (!reg)
 		return ERR_PTR(-ENOMEM);
 	reg->dev = dev;
-	ret = mdev_register_device(dev, pool ? &sim_pool_ops : &sim_core_ops);
+	ret = mdev_register_device(dev, &sim_ops[pool][hide]);
 	if (ret) {
 		kfree(reg);
 		return ERR_PTR(ret);
@@ -550,15 +553,21 @@ int sim_glue_change_limit(struct sim_reg *reg, unsigned int from, unsigned int t
 
 int sim_glue_init(void)
 {
-	int i;
+	unsigned int hide;
+	int pool, i, n;
 
-	for (i = 0; i < SIM_KINDS; i++) {
-		sim_type_groups[0][i].name = sim_kinds[i].name;
-		sim_type_groups[0][i].attrs = sim_core_type_attrs;
-		sim_core_type_groups[i] = &sim_type_groups[0][i];
-		sim_type_groups[1][i].name = sim_kinds[i].name;
-		sim_type_groups[1][i].attrs = sim_pool_type_attrs;
-		sim_pool_type_groups[i] = &sim_type_groups[1][i];
+	for (pool = 0; pool < 2; pool++) {
+		for (i = 0; i < SIM_KINDS; i++) {
+			sim_type_groups[pool][i].name = sim_kinds[i].name;
+			sim_type_groups[pool][i].attrs = pool ? sim_pool_type_attrs : sim_core_type_attrs;
+		}
+		for (hide = 0; hide < BIT(SIM_KINDS); hide++) {
+			for (i = 0, n = 0; i < SIM_KINDS; i++)
+				if (!(hide & BIT(i)))
+					sim_offered[pool][hide][n++] = &sim_type_groups[pool][i];
+			sim_ops[pool][hide] = pool ? sim_pool_ops : sim_core_ops;
+			sim_ops[pool][hide].supported_type_groups = sim_offered[pool][hide];
+		}
 	}
 	return 0;
 }
