@@ -65,19 +65,15 @@ static size_t find_escaped_nul(const char *text, size_t size) {
         return SIZE_MAX;
 }
 
-/* One value of type @type. */
-static int parse_value(const char *text, size_t size, json_type type, json_object **ret, char **ret_reason) {
+static int tokenize(const char *text, size_t size, int flags, json_object **ret, char **ret_reason) {
         _cleanup_(json_tokener_freep) json_tokener *tokener = json_tokener_new_ex(DEFINITION_DEPTH_MAX);
         _cleanup_(json_object_putp) json_object *object = NULL;
         enum json_tokener_error error;
-        size_t nul;
 
         if (!tokener)
                 return -ENOMEM;
-        if (size > DEFINITION_TEXT_MAX)
-                return bad(ret_reason, "larger than %u bytes", DEFINITION_TEXT_MAX);
 
-        json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
+        json_tokener_set_flags(tokener, flags);
         object = json_tokener_parse_ex(tokener, text, (int) size);
         error = json_tokener_get_error(tokener);
         if (error == json_tokener_continue)
@@ -89,6 +85,54 @@ static int parse_value(const char *text, size_t size, json_type type, json_objec
         /* json-c takes a NUL for the end of its input. */
         if (json_tokener_get_parse_end(tokener) != size)
                 return bad_at(ret_reason, text, json_tokener_get_parse_end(tokener), "unexpected character");
+
+        *ret = TAKE_PTR(object);
+        return 0;
+}
+
+static bool is_ascii(const char *text, size_t size) {
+        for (size_t i = 0; i < size; i++)
+                if ((unsigned char) text[i] > 0x7f)
+                        return false;
+
+        return true;
+}
+
+/* json-c 0.18, when it is strict, takes what is not ASCII for a control character and refuses it. So it is
+ * strict with letters in place of those bytes, which can be in strings only, and then reads the text as it
+ * is. */
+static int tokenize_strictly(const char *text, size_t size, json_object **ret, char **ret_reason) {
+        _cleanup_(json_object_putp) json_object *lettered = NULL;
+        _cleanup_(freep) char *letters = NULL;
+        int r;
+
+        if (is_ascii(text, size))
+                return tokenize(text, size, JSON_TOKENER_STRICT, ret, ret_reason);
+
+        letters = malloc(size);
+        if (!letters)
+                return -ENOMEM;
+        for (size_t i = 0; i < size; i++)
+                letters[i] = (unsigned char) text[i] > 0x7f ? 'x' : text[i];
+
+        r = tokenize(letters, size, JSON_TOKENER_STRICT, &lettered, ret_reason);
+        if (r < 0)
+                return r;
+        return tokenize(text, size, JSON_TOKENER_VALIDATE_UTF8, ret, ret_reason);
+}
+
+/* One value of type @type. */
+static int parse_value(const char *text, size_t size, json_type type, json_object **ret, char **ret_reason) {
+        _cleanup_(json_object_putp) json_object *object = NULL;
+        size_t nul;
+        int r;
+
+        if (size > DEFINITION_TEXT_MAX)
+                return bad(ret_reason, "larger than %u bytes", DEFINITION_TEXT_MAX);
+
+        r = tokenize_strictly(text, size, &object, ret_reason);
+        if (r < 0)
+                return r;
         if (!json_object_is_type(object, type))
                 return bad(ret_reason, "line 1, column 1: not a JSON %s", json_type_to_name(type));
         nul = find_escaped_nul(text, size);

@@ -570,6 +570,7 @@ static void end_everything(void) {
 static void test_random(void **state) {
         (void) state;
 
+        print_message("# seed %" PRIu64 ", %" PRIu64 " events\n", seed, n_events);
         random_state = seed;
         assert_int_equal(registry_new(&registry, MAX_DEVICES), 0);
         for (size_t u = 0; u < N_UUIDS; u++) {
@@ -612,7 +613,6 @@ int main(int argc, char *argv[]) {
                 return EXIT_FAILURE;
         if (argc > 2)
                 n_events = strtoull(argv[2], NULL, 0);
-        print_message("# seed %" PRIu64 ", %" PRIu64 " events\n", seed, n_events);
 
         return cmocka_run_group_tests_name("registry-random", tests, NULL, NULL);
 }
