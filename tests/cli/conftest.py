@@ -251,6 +251,16 @@ class Peer:
         return done
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "mdevctl: compares with mdevctl 1.2.0, which is Debian 12's")
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if "peer" in item.fixturenames:
+            item.add_marker("mdevctl")
+
+
 @pytest.fixture
 def peer(tmp_path):
     """Makes a Peer for a tree, where there is one that can be used."""
