@@ -96,10 +96,9 @@ def fetch(suite, root):
     for package in apt.glob("*.deb"):
         run(apt, "dpkg", "--extract", package, scratch)
     shutil.rmtree(apt)
-    for headers in (scratch / "usr/src").glob("linux-headers-*"):
-        makefile = headers / "Makefile"
-        if makefile.exists():
-            makefile.write_text(makefile.read_text().replace("/usr/src/", f"{root}/usr/src/"))
+    for makefile in (scratch / "usr/src").glob("linux-headers-*/Makefile"):
+        beside = "$(dir $(realpath $(lastword $(MAKEFILE_LIST))))../"
+        makefile.write_text(makefile.read_text().replace("include /usr/src/", f"include {beside}"))
     for modules in (scratch / "lib/modules").iterdir():
         run(scratch, "/sbin/depmod", "--basedir", scratch, modules.name)
     scratch.rename(root)
