@@ -16,6 +16,18 @@ DEFINE_CLEANUP(json_tokener *, json_tokener_free);
 
 static const char *const known_keys[] = { "mdev_type", "start", "attrs" };
 
+/* Shortens a text, not within a character. */
+static void cut(char *text, size_t max) {
+        static const char mark[] = "…";
+        size_t n = max - strlen(mark);
+
+        if (strlen(text) <= max)
+                return;
+        while ((text[n] & 0xc0) == 0x80)
+                n--;
+        (void) strcpy(text + n, mark);
+}
+
 static int bad(char **ret_reason, const char *format, ...) _printf_(2, 3);
 
 static int bad(char **ret_reason, const char *format, ...) {
@@ -33,6 +45,7 @@ static int bad(char **ret_reason, const char *format, ...) {
 
         /* The text's own names are in it, and they may be what is wrong. */
         (void) text_make_printable(*ret_reason);
+        cut(*ret_reason, CODEC_REASON_MAX);
         return -EBADMSG;
 }
 

@@ -11,6 +11,7 @@
 #define DEFINITION_TEXT_MAX \
         (512U * 1024U)          /* the bounds of model/name.h, escaped at the worst, and as much again */
 #define DEFINITION_DEPTH_MAX 32 /* of nested JSON values */
+#define CODEC_REASON_MAX 1024U  /* bytes of what is said to be wrong, in which a long name is cut short */
 
 /**
  * codec_parse() - read the text of a definition

@@ -190,6 +190,30 @@ static void test_read_attributes(void **state) {
                         "T", true, "g/x=|y=a=\n ");
 }
 
+/* The longest name that a text has room for is what is wrong, and the reason is short all the same, and text.
+ */
+static void test_long_reason(void **state) {
+        _cleanup_(definition_done) Definition d = {};
+        _cleanup_(freep) char *text = NULL, *reason = NULL;
+        const Uuid uuid = {};
+        size_t size;
+        FILE *f = open_memstream(&text, &size);
+
+        (void) state;
+
+        assert_non_null(f);
+        fputs("{\"mdev_type\":\"T\",\"start\":\"auto\",\"attrs\":[{\"", f);
+        for (unsigned i = 0; i < DEFINITION_TEXT_MAX / 3; i++)
+                fputs("é", f);
+        fputs("\":\"1\"}]}", f);
+        assert_int_equal(fclose(f), 0);
+
+        assert_int_equal(codec_parse(text, size, &uuid, "p", &d, &reason), -EBADMSG);
+        assert_non_null(startswith(reason, "attribute 0, \"ééé"));
+        assert_true(strlen(reason) <= CODEC_REASON_MAX && strlen(reason) >= CODEC_REASON_MAX - 1);
+        assert_string_equal(reason + strlen(reason) - strlen("é…"), "é…");
+}
+
 static char *many_attributes(unsigned n, size_t value_length) {
         char *text = NULL;
         size_t size;
@@ -702,6 +726,7 @@ int main(void) {
                 cmocka_unit_test(test_read_type),
                 cmocka_unit_test(test_read_no_attributes),
                 cmocka_unit_test(test_read_attributes),
+                cmocka_unit_test(test_long_reason),
                 cmocka_unit_test(test_read_bounds),
                 cmocka_unit_test(test_read_unknown_keys),
                 cmocka_unit_test(test_read_duplicate_keys),
