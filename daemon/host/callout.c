@@ -297,33 +297,6 @@ static bool is_not_mine(const ScriptResult *result) {
         return result->end == SCRIPT_EXITED && result->status == STATUS_NOT_MINE;
 }
 
-/* Its standard error as text that anybody can be shown, without blanks at its end; NULL if there is none. */
-static char *said_text(const ScriptResult *result) {
-        size_t size = result->errors_size;
-        char *text;
-
-        /* A character may have been cut in two. */
-        if (result->errors_cut) {
-                while (size > 0 && (result->errors[size - 1] & 0xc0) == 0x80)
-                        size--;
-                if (size > 0 && (result->errors[size - 1] & 0xc0) == 0xc0)
-                        size--;
-        }
-        while (size > 0 && (result->errors[size - 1] == '\0' || strchr(" \t\r\n", result->errors[size - 1])))
-                size--;
-        if (size == 0)
-                return NULL;
-
-        text = malloc(size + sizeof " …");
-        if (!text)
-                return NULL;
-        for (size_t i = 0; i < size; i++)
-                text[i] = result->errors[i] == '\0' ? ' ' : result->errors[i];
-        text[size] = '\0';
-        (void) text_make_printable(text);
-        return result->errors_cut ? strcat(text, " …") : text;
-}
-
 /* "it exited with status 3"; owned by the caller, NULL without memory. */
 static char *describe_end(const Callout *c, const ScriptResult *result) {
         char *text = NULL;
@@ -352,7 +325,7 @@ static void say(const Callout *c, const char *script, const char *text, bool fai
 
 /* Passes on what a script printed, and that it failed if it printed nothing. @failed: it did. */
 static void report(const Callout *c, const char *script, const ScriptResult *result, bool failed) {
-        _cleanup_(freep) char *text = said_text(result);
+        _cleanup_(freep) char *text = script_result_said(result);
 
         if (!text && failed)
                 text = describe_end(c, result);
@@ -371,7 +344,8 @@ static int fail(Failure *f, FailureKind kind, const char *script, const char *de
 /* "it exited with status 1 (event pre, action define), and said: …" */
 static int fail_by_end(const Callout *c, FailureKind kind, const char *script, ScriptAction action,
                 ScriptEvent event, const ScriptResult *result, Failure *f) {
-        _cleanup_(freep) char *end = describe_end(c, result), *said = said_text(result), *detail = NULL;
+        _cleanup_(freep) char *end = describe_end(c, result), *said = script_result_said(result),
+                              *detail = NULL;
 
         if (!end ||
                         asprintf(&detail, "%s (event %s, action %s)%s%s", end, script_event_to_string(event),

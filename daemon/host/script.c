@@ -18,6 +18,7 @@
 
 #include "base/file.h"
 #include "host/script.h"
+#include "model/name.h"
 
 #define READ_STEP 16384U
 #define REST_MAX (1024U * 1024U) /* taken of what is in a pipe after the end: the largest that pipes are */
@@ -54,6 +55,32 @@ void script_result_done(ScriptResult *r) {
         free(r->output);
         free(r->errors);
         *r = (ScriptResult){};
+}
+
+char *script_result_said(const ScriptResult *result) {
+        size_t size = result->errors_size;
+        char *text;
+
+        /* A character may have been cut in two. */
+        if (result->errors_cut) {
+                while (size > 0 && (result->errors[size - 1] & 0xc0) == 0x80)
+                        size--;
+                if (size > 0 && (result->errors[size - 1] & 0xc0) == 0xc0)
+                        size--;
+        }
+        while (size > 0 && (result->errors[size - 1] == '\0' || strchr(" \t\r\n", result->errors[size - 1])))
+                size--;
+        if (size == 0)
+                return NULL;
+
+        text = malloc(size + sizeof " …");
+        if (!text)
+                return NULL;
+        for (size_t i = 0; i < size; i++)
+                text[i] = result->errors[i] == '\0' ? ' ' : result->errors[i];
+        text[size] = '\0';
+        (void) text_make_printable(text);
+        return result->errors_cut ? strcat(text, " …") : text;
 }
 
 /* Outputs */

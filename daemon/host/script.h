@@ -33,6 +33,10 @@ typedef struct ScriptResult {
 
 void script_result_done(ScriptResult *r);
 
+/* Its standard error as text that anybody can be shown, without blanks at its end. Return: owned by the
+ * caller; NULL if there is none, or for want of memory. */
+char *script_result_said(const ScriptResult *result);
+
 /**
  * script_run() - run a script and wait for its end
  * @ret: owned by the caller; overwritten on success only
