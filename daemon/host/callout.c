@@ -378,7 +378,9 @@ static int probe_script(const Callout *c, const char *script, Capability *ret) {
         r = codec_parse_capabilities(result.output, result.output_size, ret, &unknown);
         if (r < 0)
                 return r == -ENOMEM ? r : 0;
-        if (unknown && asprintf(&text, "it supports \"%s\", which is not known here", unknown) >= 0)
+        if (unknown &&
+                        asprintf(&text, "it supports \"%.*s\", which is not known here",
+                                        (int) NAME_LENGTH_MAX, unknown) >= 0)
                 say(c, script, text_make_printable(text), false);
         return free_and_strdup(&ret->script, script) < 0 ? -ENOMEM : 1;
 }

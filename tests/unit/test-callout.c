@@ -430,6 +430,8 @@ static void test_unsupported(void **state) {
         assert_refused("/" LIB "v", "it does not support the event pre");
 }
 
+#define ZEROS "000000000000000000000000000000000000000000000000000" /* a fifth of NAME_LENGTH_MAX */
+
 static void test_capabilities(void **state) {
         static const struct {
                 const char *answer; /* of a shell's printf, and then the exit status */
@@ -444,6 +446,10 @@ static void test_capabilities(void **state) {
                                 true, "" },
                 { "printf '{\"supports\":{\"version\":1,\"actions\":[\"start\",\"fly\"],\"events\":[\"pre\",\"\\303\\251\"]}}'",
                                 true, "v: it supports \"fly\", which is not known here\n" },
+                { "printf '{\"supports\":{\"version\":1,\"actions\":[\"start\",\"%0600d\"],\"events\":[\"pre\"]}}' 0",
+                                true,
+                                "v: it supports \"" ZEROS ZEROS ZEROS ZEROS ZEROS
+                                "\", which is not known here\n" },
                 { "printf '{\"supports\":{\"version\":1,\"actions\":[\"start\"],\"events\":[\"pre\"]}}'; exit 2",
                                 false, "" },
                 { "printf '{\"supports\":{\"version\":1,\"actions\":[\"start\"],\"events\":[\"pre\"]}}'; kill -9 $$",
