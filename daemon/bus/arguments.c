@@ -65,7 +65,8 @@ static int read_name(sd_bus_message *m, bool or_none, bool (*is_valid)(const cha
 }
 
 int read_parent(sd_bus_message *m, bool or_none, const char **ret, sd_bus_error *error) {
-        return read_name(m, or_none, parent_name_is_valid, FAILURE_BAD_PARENT, ret, error);
+        return error_of_reading(
+                        error, read_name(m, or_none, parent_name_is_valid, FAILURE_BAD_PARENT, ret, error));
 }
 
 static const char *attribute_fault(const char *name, const char *value) {
@@ -102,7 +103,7 @@ static int read_attributes(sd_bus_message *m, Attributes *ret, sd_bus_error *err
         return r < 0 ? r : sd_bus_message_exit_container(m);
 }
 
-int read_device(sd_bus_message *m, unsigned flags, Definition *d, sd_bus_error *error) {
+static int read_parts(sd_bus_message *m, unsigned flags, Definition *d, sd_bus_error *error) {
         const char *name;
         int is_new, r;
 
@@ -131,6 +132,10 @@ int read_device(sd_bus_message *m, unsigned flags, Definition *d, sd_bus_error *
         return is_new;
 }
 
+int read_device(sd_bus_message *m, unsigned flags, Definition *d, sd_bus_error *error) {
+        return error_of_reading(error, read_parts(m, flags, d, error));
+}
+
 int parse_json(const char *json, Definition *d, sd_bus_error *error) {
         Failure f = FAILURE_INIT;
         int r;
@@ -146,7 +151,7 @@ int read_json(sd_bus_message *m, Definition *d, const char **ret, sd_bus_error *
         int r;
 
         r = sd_bus_message_read(m, "s", ret);
-        return r < 0 ? r : parse_json(*ret, d, error);
+        return r < 0 ? error_of_reading(error, r) : parse_json(*ret, d, error);
 }
 
 int check_type(const char *name, sd_bus_error *error) {
@@ -243,7 +248,7 @@ static int read_option(sd_bus_message *m, const Option *option, sd_bus_error *er
         return -EINVAL;
 }
 
-int read_options(sd_bus_message *m, const Option *options, sd_bus_error *error) {
+static int read_dictionary(sd_bus_message *m, const Option *options, sd_bus_error *error) {
         uint32_t given = 0;
         int r;
 
@@ -274,4 +279,8 @@ int read_options(sd_bus_message *m, const Option *options, sd_bus_error *error) 
                         return r;
         }
         return r < 0 ? r : sd_bus_message_exit_container(m);
+}
+
+int read_options(sd_bus_message *m, const Option *options, sd_bus_error *error) {
+        return error_of_reading(error, read_dictionary(m, options, error));
 }

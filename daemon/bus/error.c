@@ -221,3 +221,10 @@ int error_set(sd_bus_error *error, const Failure *f) {
 
         return sd_bus_error_set(error, error_name(f), sentence ?: "Not enough memory to say what is wrong.");
 }
+
+int error_of_reading(sd_bus_error *error, int r) {
+        if (r != -EBADMSG || sd_bus_error_is_set(error))
+                return r;
+        return sd_bus_error_set(error, SD_BUS_ERROR_INVALID_ARGS,
+                        "A text in the call has what is no character, such as U+FFFE.");
+}

@@ -23,6 +23,7 @@
 #include "api/mdevd-names.h"
 #include "base/log.h"
 #include "bus/clients.h"
+#include "bus/error.h"
 #include "bus/turns.h"
 
 /* One call is served for so much that is read, if there is always more to read: a message is one, and each
@@ -338,7 +339,7 @@ static int keep(Turns *t, sd_bus_message *m, sd_bus_error *error) {
                 if (r >= 0)
                         r = sd_bus_message_rewind(m, true);
                 if (r < 0)
-                        return r;
+                        return error_of_reading(error, r);
                 t->n_read += size / 1024;
         }
         if (is_full || (l && l->size + size > CALLS_SIZE_MAX)) {
