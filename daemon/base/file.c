@@ -46,7 +46,13 @@ int file_read_at(int dir_fd, const char *name, size_t max, char **ret, size_t *r
         size_t size = 0, room;
         struct stat st;
 
-        /* O_NONBLOCK: the open of a FIFO without a writer must not hang; it means nothing to a file. */
+        /* To open a device is to do something to it: tapes rewind, watchdogs wake. */
+        if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) >= 0 && !S_ISREG(st.st_mode) &&
+                        !S_ISLNK(st.st_mode))
+                return -ENOTSUP;
+
+        /* It may be another one by now. O_NONBLOCK: the open of a FIFO without a writer must not hang; it
+         * means nothing to a file. */
         fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
         if (fd < 0)
                 return -errno;

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/file.h>
+#include <sys/inotify.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -366,10 +367,32 @@ static void test_read_refuses(void **state) {
         assert_unreadable(to_fd, "loop", 100, ELOOP);
         assert_unreadable(to_fd, "directory", 100, ENOTSUP);
         assert_unreadable(to_fd, "fifo", 100, ENOTSUP); /* and is here at once, though nobody writes */
-        assert_unreadable(to_fd, "socket", 100, ENXIO);
+        assert_unreadable(to_fd, "socket", 100, ENOTSUP);
         assert_unreadable(AT_FDCWD, "/dev/null", 100, ENOTSUP);
         assert_unreadable(AT_FDCWD, "/dev/zero", 100, ENOTSUP);
         assert_unreadable(-EBADF, "file", 100, EBADF);
+}
+
+/* What is no file is not even opened. */
+static void test_read_opens_files_only(void **state) {
+        char path[sizeof root + 16], event[4096];
+        int watch;
+
+        (void) state;
+
+        assert_int_equal(mkfifoat(to_fd, "fifo", 0644), 0);
+        watch = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+        assert_true(watch >= 0);
+        (void) snprintf(path, sizeof path, "%s/to/fifo", root);
+        assert_true(inotify_add_watch(watch, path, IN_OPEN) >= 0);
+
+        assert_unreadable(to_fd, "fifo", 100, ENOTSUP);
+        assert_int_equal(read(watch, event, sizeof event), -1);
+        assert_int_equal(errno, EAGAIN);
+
+        (void) close(openat(to_fd, "fifo", O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+        assert_true(read(watch, event, sizeof event) > 0);
+        (void) close(watch);
 }
 
 static void test_read_error(void **state) {
@@ -929,6 +952,7 @@ int main(void) {
                 TEST(test_read_huge),
                 TEST(test_read_without_size),
                 TEST(test_read_refuses),
+                TEST(test_read_opens_files_only),
                 TEST(test_read_error),
                 TEST(test_read_through_link),
                 TEST(test_write_new),
