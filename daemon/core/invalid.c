@@ -6,7 +6,8 @@
 #include "base/log.h"
 #include "core/manager-private.h"
 
-#define INVALID_MAX 1024U /* files that are reported one by one; who has more has one problem, not many */
+/* Files that are reported one by one, to clients and to the journal; who has more has one problem. */
+#define INVALID_MAX 1024U
 
 const InvalidDefinition *manager_invalid_definitions(const Manager *m, size_t *ret_n) {
         *ret_n = m->n_invalid;
@@ -35,15 +36,13 @@ int invalid_add(Manager *m, const char *path, const char *reason, OpId op) {
 
         if (known)
                 known->op = op;
-        if (known && streq(known->reason, reason))
+        if (known ? streq(known->reason, reason) : m->n_invalid >= INVALID_MAX)
                 return 0;
 
         tell(path, reason);
         m->changes |= MANAGER_CHANGED_INVALID;
         if (known)
                 return free_and_strdup(&known->reason, reason);
-        if (m->n_invalid >= INVALID_MAX)
-                return 0;
 
         p = strdup(path);
         why = strdup(reason);
