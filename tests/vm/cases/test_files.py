@@ -8,6 +8,8 @@ import itertools
 import json
 import os
 import shutil
+import socket
+import stat
 import struct
 import subprocess
 import threading
@@ -231,6 +233,16 @@ def make_link(path):
     path.symlink_to("/etc/passwd")
 
 
+def make_socket(path):
+    with socket.socket(socket.AF_UNIX) as s:
+        s.bind(str(path))
+
+
+def make_device(path):
+    """One without an end."""
+    os.mknod(path, stat.S_IFCHR | 0o666, os.makedev(1, 5))
+
+
 def remove(path):
     if path.is_dir() and not path.is_symlink():
         path.rmdir()
@@ -238,7 +250,7 @@ def remove(path):
         path.unlink()
 
 
-@pytest.mark.parametrize("make", [make_directory, make_fifo, make_link])
+@pytest.mark.parametrize("make", [make_directory, make_fifo, make_link, make_socket, make_device])
 def test_what_is_no_file(mdevd, make):
     uuid, neighbour = new_uuid(), new_uuid()
     put(ELSEWHERE, neighbour)
