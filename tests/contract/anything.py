@@ -26,6 +26,34 @@ BASIC = "ybnqiuxtdsog"
 PLAIN_TEXT = '{"mdev_type": "t", "start": "manual", "attrs": [{"a": "1"}], "mine": {"x": [1.5, null]}}'
 
 
+# What sd-bus answers in mdevd's place: the call is for nothing that is there.
+STANDARD_ERRORS = {
+    "org.freedesktop.DBus.Error." + name
+    for name in ("UnknownMethod", "UnknownObject", "UnknownInterface", "UnknownProperty", "PropertyReadOnly", "InvalidArgs",
+                 "InconsistentMessage")
+}
+# Any method may run into these.
+GENERAL = {"org.mdevd1.Error.LimitsExceeded", "org.freedesktop.DBus.Error.NoMemory"}
+
+
+def method_of(message, interface):
+    """As documented; None if the call is for none of ours, and sd-bus has the answer."""
+    fields = message.header.fields
+    if fields[HeaderFields.path] != ROOT_PATH or fields.get(HeaderFields.interface, interface.name) != interface.name:
+        return None
+    return interface.methods.get(fields[HeaderFields.member])
+
+
+def documented_errors(message, interface):
+    """@interface: the Manager's, as documented."""
+    method = method_of(message, interface)
+    if not method:
+        return STANDARD_ERRORS | GENERAL
+    errors = GENERAL | {"org.freedesktop.DBus.Error.InvalidArgs"} | {e.get("name") for e in method.documented("error")}
+    # Without an interface sd-bus looks for one that has such a method with such arguments.
+    return errors if HeaderFields.interface in message.header.fields else errors | STANDARD_ERRORS
+
+
 class Anything:
     def __init__(self, seed):
         self.random = random.Random(seed)

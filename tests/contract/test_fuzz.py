@@ -12,7 +12,9 @@ import random
 import time
 
 import pytest
-from anything import NOBODY, PLAIN_TEXT, PROPERTIES, ROOT_PATH, UUIDS, Anything, Caller
+from anything import (
+    NOBODY, PLAIN_TEXT, PROPERTIES, ROOT_PATH, UUIDS, Anything, Caller, documented_errors, method_of
+)
 from jeepney import DBusAddress, HeaderFields, MessageType, new_method_call
 from test_contract import MANAGER
 from test_flood import memory
@@ -27,32 +29,6 @@ PATIENCE = 30
 # Some of the calls define something, so what is known grows.
 GROWTH_KIB = 64 * 1024 + CALLS
 SENTENCE_MAX = 8192
-
-# What sd-bus answers in mdevd's place: the call is for nothing that is there.
-STANDARD_ERRORS = {
-    "org.freedesktop.DBus.Error." + name
-    for name in ("UnknownMethod", "UnknownObject", "UnknownInterface", "UnknownProperty", "PropertyReadOnly", "InvalidArgs",
-                 "InconsistentMessage")
-}
-# Any method may run into these.
-GENERAL = {"org.mdevd1.Error.LimitsExceeded", "org.freedesktop.DBus.Error.NoMemory"}
-
-
-def method_of(message):
-    """As documented; None if the call is for none of ours, and sd-bus has the answer."""
-    fields = message.header.fields
-    if fields[HeaderFields.path] != ROOT_PATH or fields.get(HeaderFields.interface, MANAGER.name) != MANAGER.name:
-        return None
-    return MANAGER.methods.get(fields[HeaderFields.member])
-
-
-def documented_errors(message):
-    method = method_of(message)
-    if not method:
-        return STANDARD_ERRORS | GENERAL
-    errors = GENERAL | {"org.freedesktop.DBus.Error.InvalidArgs"} | {e.get("name") for e in method.documented("error")}
-    # Without an interface sd-bus looks for one that has such a method with such arguments.
-    return errors if HeaderFields.interface in message.header.fields else errors | STANDARD_ERRORS
 
 
 def beginning(value):
@@ -76,9 +52,9 @@ class Run:
         name = ""
         if reply.header.message_type is MessageType.error:
             name = reply.header.fields[HeaderFields.error_name]
-            assert name in documented_errors(message), f"{name}: {beginning(reply.body)}"
+            assert name in documented_errors(message, MANAGER), f"{name}: {beginning(reply.body)}"
             # What was wrong is told back to the caller, but not megabytes of it.
-            assert reply.body and reply.body[0] and (len(reply.body[0]) < SENTENCE_MAX or not method_of(message))
+            assert reply.body and reply.body[0] and (len(reply.body[0]) < SENTENCE_MAX or not method_of(message, MANAGER))
         self.answers[name] = self.answers.get(name, 0) + 1
 
     def one(self, number):
