@@ -6,9 +6,7 @@
  * sysfs says it. */
 
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <stdio.h>
-#include <sys/syscall.h>
 
 #include "base/file.h"
 #include "host/driver.h"
@@ -173,20 +171,36 @@ static int open_device(int sys_fd, const char *parent, const Uuid *uuid) {
         return fd >= 0 ? fd : errno == ENOENT ? -ENODEV : -errno;
 }
 
+/* Opens what a valid name leads to, which has neither ".." nor an empty component, and no component of which
+ * may be a link. By hand: openat2(2), which knows RESOLVE_BENEATH, is what RestrictSUIDSGID= takes away. */
+static int open_attribute(int device_fd, const char *name) {
+        _cleanup_(closep) int directory_fd = -EBADF;
+        int at_fd = device_fd, fd;
+
+        for (size_t n; name[n = strcspn(name, "/")] != '\0'; name += n + 1) {
+                char component[NAME_LENGTH_MAX + 1];
+
+                memcpy(component, name, n);
+                component[n] = '\0';
+                fd = openat(at_fd, component, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+                if (fd < 0)
+                        return -errno;
+                (void) safe_close(directory_fd);
+                at_fd = directory_fd = fd;
+        }
+
+        fd = openat(at_fd, name, O_WRONLY | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW);
+        return fd < 0 ? -errno : fd;
+}
+
 static int write_attribute(int device_fd, const char *name, const char *value) {
-        struct open_how how = {
-                .flags = O_WRONLY | O_CLOEXEC | O_NOCTTY,
-                .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV,
-        };
         _cleanup_(closep) int fd = -EBADF;
 
         if (!attribute_name_is_valid(name))
                 return -EINVAL;
 
-        fd = (int) syscall(SYS_openat2, device_fd, name, &how, sizeof how);
-        if (fd < 0)
-                return -errno;
-        return write_once(fd, value, strlen(value));
+        fd = open_attribute(device_fd, name);
+        return fd < 0 ? fd : write_once(fd, value, strlen(value));
 }
 
 int driver_write_attributes(

@@ -6,9 +6,6 @@
 
 #include "tree.h"
 
-#include <linux/openat2.h>
-#include <sys/syscall.h>
-
 typedef struct Kernel {
         char log[4096];      /* "create parent type uuid", "attribute name=value", "remove parent uuid" */
         int create_error;    /* errno that the next create gives */
@@ -139,12 +136,4 @@ ssize_t __wrap_write(int fd, const void *data, size_t size) {
 static inline int kernel_setup(void **state) {
         kernel = (Kernel){};
         return tree_setup(state);
-}
-
-/* Without openat2(2), as under valgrind 3.19, no attribute can be written. */
-static inline void skip_without_openat2(void) {
-        struct open_how how = {};
-
-        if (syscall(SYS_openat2, -EBADF, "x", &how, sizeof how) < 0 && errno == ENOSYS)
-                skip();
 }

@@ -308,7 +308,6 @@ static void test_attributes(void **state) {
 
         (void) state;
 
-        skip_without_openat2();
         device();
         memset(longest, 'v', sizeof longest - 1);
         assert_int_equal(write_attributes(LIST("b", "1", "a", "", "b", "2\n", "group/c", " 3 ",
@@ -329,7 +328,6 @@ static void test_attributes(void **state) {
 static void test_attributes_fail(void **state) {
         (void) state;
 
-        skip_without_openat2();
         device();
         tree_put("sys/outside", "");
         tree_link("../../../outside", DEVICE "/link");
@@ -345,8 +343,8 @@ static void test_attributes_fail(void **state) {
         assert_attribute_fails(LIST("group", "1"), 0, "group", EISDIR);
         assert_attribute_fails(LIST("link", "1"), 0, "link", ELOOP);
         assert_attribute_fails(LIST("a", "5", "link-within", "1"), 1, "link-within", ELOOP);
-        assert_attribute_fails(LIST("linked-group/c", "1"), 0, "linked-group/c", ELOOP);
-        assert_attribute_fails(LIST("group/up/a", "1"), 0, "group/up/a", ELOOP);
+        assert_attribute_fails(LIST("linked-group/c", "1"), 0, "linked-group/c", ENOTDIR);
+        assert_attribute_fails(LIST("group/up/a", "1"), 0, "group/up/a", ENOTDIR);
         assert_file("sys/outside", "");
         assert_file(DEVICE "/a", "5");
 
@@ -382,7 +380,6 @@ static void test_attributes_bad_names(void **state) {
 static void test_attributes_denied(void **state) {
         (void) state;
 
-        skip_without_openat2();
         device();
         tree_chmod(DEVICE "/b", 0444);
         if (geteuid() == 0) {

@@ -14,7 +14,6 @@ static void test_create(void **state) {
 
         (void) state;
 
-        skip_without_openat2();
         r = request_for(REQUEST_CREATE, LIST("b", "1", "a", "2", "b", "3"));
         kernel.attributes[0] = "a";
         kernel.attributes[1] = "b";
@@ -70,7 +69,6 @@ static void test_create_attribute(void **state) {
 
         (void) state;
 
-        skip_without_openat2();
         r = request_for(REQUEST_CREATE, LIST("a", "1", "b", "2", "c", "3", "d", "4"));
         kernel.attributes[0] = "a";
         kernel.attributes[1] = "b";
@@ -94,7 +92,6 @@ static void test_create_rollback_fails(void **state) {
 
         (void) state;
 
-        skip_without_openat2();
         r = request_for(REQUEST_CREATE, LIST("missing", "1"));
         kernel.remove_error = EBUSY;
         perform(&r, -EBADF, "sighting present " P1 " " TYPE "\nresult\n");
@@ -138,7 +135,6 @@ static void test_create_and_define(void **state) {
 
         (void) state;
 
-        skip_without_openat2();
         r = request_for(REQUEST_CREATE, LIST("a", "1"));
         kernel.attributes[0] = "a";
         r.define = true;
@@ -615,7 +611,6 @@ static void test_unheard_creation_goes_on(void **state) {
 
         (void) state;
 
-        skip_without_openat2();
         r = request_for(REQUEST_CREATE, LIST("a", "1"));
         kernel.attributes[0] = "a";
         told.error = -EPIPE;
