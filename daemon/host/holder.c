@@ -154,6 +154,14 @@ static void describe(int process_fd, const char *pid, Holder *ret) {
         (void) snprintf(ret->comm, sizeof ret->comm, "%s", text_make_printable(comm));
 }
 
+/* Where the processes of others are hidden (hidepid=) there is none that refuses a look; who may look at the
+ * first may look at all. */
+static bool may_look(int proc_fd) {
+        char target[1];
+
+        return readlinkat(proc_fd, "1/exe", target, sizeof target) >= 0;
+}
+
 /* Return: 1 found for certain; 0 nobody; also tells the likeliest one that is not certain (ret->pid > 0). */
 static int look_at_all(int proc_fd, const Sighting *seen, const char *group_node, const char *device_node,
                 Holder *ret, bool *ret_blind) {
@@ -161,7 +169,7 @@ static int look_at_all(int proc_fd, const Sighting *seen, const char *group_node
         struct dirent *entry;
         int r;
 
-        *ret_blind = false;
+        *ret_blind = !may_look(proc_fd);
         r = open_directory_at(proc_fd, ".", &directory);
         if (r < 0)
                 return r;
@@ -196,22 +204,24 @@ int holder_find(int root_fd, const Sighting *seen, Holder *ret) {
         _cleanup_(closep) int group_fd = -EBADF, proc_fd = -EBADF;
         char group_node[LINK_MAX_LENGTH], device_node[LINK_MAX_LENGTH];
         struct stat st;
-        bool blind, busy;
-        int r;
+        bool blind;
+        int error, r;
 
         *ret = HOLDER_INIT;
         if (seen->iommu_group < 0 || !seen->path)
                 return 0;
 
+        /* For reading, which the kernel does not tell from writing here, and which takes less to be allowed.
+         */
         (void) snprintf(group_node, sizeof group_node, "/dev/vfio/%d", seen->iommu_group);
-        group_fd = openat(root_fd, group_node + 1, O_RDWR | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW);
+        group_fd = openat(root_fd, group_node + 1, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW);
         if (group_fd >= 0) {
                 if (fstatat(root_fd, "sys/class/vfio-dev", &st, 0) >= 0)
                         ret->group_fd = TAKE_FD(group_fd);
                 return 0;
         }
-        busy = errno == EBUSY;
-        if (errno == ENOENT || errno == ENXIO || errno == ENODEV)
+        error = errno;
+        if (error == ENXIO || error == ENODEV)
                 return 0;
 
         find_device_node(root_fd, seen, device_node);
@@ -222,10 +232,19 @@ int holder_find(int root_fd, const Sighting *seen, Holder *ret) {
         if (r != 0)
                 return r;
 
+        switch (error) {
         /* Busy, and nobody seen with a device: those that have it open hold the bare group; unless there are
-         * some that may not be looked at. And where the node could not even be tried, nobody seen is nobody.
-         */
-        return busy && (ret->pid > 0 || blind);
+         * some that may not be looked at. */
+        case EBUSY:
+                return ret->pid > 0 || blind;
+        /* No node, which is not a matter of permissions: nobody seen is nobody. */
+        case ENOENT:
+                return 0;
+        /* Neither the node nor the processes tell. */
+        default:
+                ret->pid = 0;
+                return blind;
+        }
 }
 
 int holder_look(int root_fd, const Sighting *seen, Holder *ret) {

@@ -255,7 +255,7 @@ static void test_remove_in_use(void **state) {
 
         host_device(P1, UUID_A, TYPE);
         tree_link("../../../../kernel/iommu_groups/17", DEVICE "/iommu_group");
-        tree_mkdir("dev/vfio/17"); /* that is there, and cannot be opened */
+        tree_link("nothing", "dev/vfio/17"); /* that is there, and cannot be opened */
         tree_link("/dev/vfio/17", "proc/4242/fd/3");
         tree_link("anon_inode:[vfio-device]", "proc/4242/fd/4");
         tree_put("proc/4242/comm", "qemu\n");
@@ -268,6 +268,29 @@ static void test_remove_in_use(void **state) {
         /* Who wants to wait for the user to close it may. */
         r = request_for(REQUEST_REMOVE, NULL);
         r.wait_for_release = true;
+        perform(&r, -EBADF, "sighting absent  \nresult\n");
+        assert_result(FAILURE_NONE, 0, false);
+}
+
+/* Neither the node nor any process lets itself be looked at: it may well be in use. */
+static void test_remove_in_the_dark(void **state) {
+        Request r = request_for(REQUEST_REMOVE, NULL);
+
+        (void) state;
+
+        host_device(P1, UUID_A, TYPE);
+        tree_link("../../../../kernel/iommu_groups/17", DEVICE "/iommu_group");
+        tree_link("nothing", "dev/vfio/17");
+        tree_mkdir("proc");
+        r.path = strdup("/" DEVICE);
+        perform(&r, -EBADF, "sighting present " P1 " " TYPE "\nresult\n");
+        assert_result(FAILURE_IN_USE, 0, false);
+        assert_null(told.failure.detail);
+        assert_string_equal(kernel.log, "");
+
+        /* All processes can be seen, and none has it open. */
+        tree_link("/sbin/init", "proc/1/exe");
+        r = request_for(REQUEST_REMOVE, NULL);
         perform(&r, -EBADF, "sighting absent  \nresult\n");
         assert_result(FAILURE_NONE, 0, false);
 }
@@ -748,6 +771,7 @@ int main(void) {
                 TEST(test_remove_orphaned),
                 TEST(test_remove_leaving),
                 TEST(test_remove_in_use),
+                TEST(test_remove_in_the_dark),
                 TEST(test_remove_not_in_use),
                 TEST(test_remove_of_another_parent),
                 TEST(test_define),
