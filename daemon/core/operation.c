@@ -191,9 +191,13 @@ static void process_receive(Process *p, unsigned max) {
         }
 }
 
-static int on_process_io(
-                sd_event_source *s _unused_, int fd _unused_, uint32_t events _unused_, void *userdata) {
-        process_receive(userdata, FRAMES_AT_ONCE);
+static int on_process_io(sd_event_source *s, int fd _unused_, uint32_t events, void *userdata) {
+        Process *p = userdata;
+
+        /* What is wrong with a process that takes no more is seen when it ends. */
+        if ((events & EPOLLOUT) && worker_send_more(p->worker) <= 0)
+                (void) sd_event_source_set_io_events(s, EPOLLIN);
+        process_receive(p, FRAMES_AT_ONCE);
         return 0;
 }
 
@@ -296,6 +300,8 @@ static int process_give(Process *p, const Operation *op) {
         int r;
 
         r = worker_send(p->worker, &op->request, op->lock_fd);
+        if (r > 0)
+                r = sd_event_source_set_io_events(p->io, EPOLLIN | EPOLLOUT);
         if (r < 0)
                 process_abandon(p);
         return r;

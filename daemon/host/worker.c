@@ -12,15 +12,13 @@
 
 #include "host/worker.h"
 
-#define REQUEST_BUFFER_SIZE (2 * 1024 * 1024)
-
 #define RECEIVE_STEP 65536U
 
 struct Worker {
         pid_t pid;
         int fd;
-        Buffer in;
-        size_t in_used; /* bytes of @in that were taken already */
+        Buffer in, out;
+        size_t in_used, out_sent; /* bytes of each that were dealt with already */
 };
 
 static char *const environment[] = {
@@ -102,11 +100,6 @@ int worker_start(const WorkerProgram *program, Worker **ret) {
         w->fd = fds[0];
         theirs = fds[1];
 
-        /* A request is sent in one piece, and the system's default is smaller than the largest. What may not
-         * be had is had as far as it may. */
-        if (setsockopt(w->fd, SOL_SOCKET, SO_SNDBUFFORCE, &(int){ REQUEST_BUFFER_SIZE }, sizeof(int)) < 0)
-                (void) setsockopt(w->fd, SOL_SOCKET, SO_SNDBUF, &(int){ REQUEST_BUFFER_SIZE }, sizeof(int));
-
         /* Only our end never blocks. */
         if (fcntl(w->fd, F_SETFL, O_NONBLOCK) < 0)
                 return -errno;
@@ -125,6 +118,7 @@ Worker *worker_free(Worker *w) {
 
         (void) safe_close(w->fd);
         buffer_done(&w->in);
+        buffer_done(&w->out);
         free(w);
         return NULL;
 }
@@ -137,8 +131,18 @@ pid_t worker_pid(const Worker *w) {
         return w->pid;
 }
 
+/* Return: 0; 1 if there is more. */
+static int note_sent(Worker *w, size_t n) {
+        w->out_sent += n;
+        if (w->out_sent < w->out.size)
+                return 1;
+
+        buffer_done(&w->out);
+        w->out_sent = 0;
+        return 0;
+}
+
 int worker_send(Worker *w, const Request *request, int lock_fd) {
-        _cleanup_(buffer_done) Buffer out = {};
         union {
                 struct cmsghdr header;
                 char space[CMSG_SPACE(sizeof(int))];
@@ -148,10 +152,10 @@ int worker_send(Worker *w, const Request *request, int lock_fd) {
         ssize_t n;
         int r;
 
-        r = request_encode(request, &out);
+        r = request_encode(request, &w->out);
         if (r < 0)
                 return r;
-        iov = (struct iovec){ .iov_base = out.data, .iov_len = out.size };
+        iov = (struct iovec){ .iov_base = w->out.data, .iov_len = w->out.size };
 
         if (lock_fd >= 0) {
                 message.msg_control = &control;
@@ -164,11 +168,18 @@ int worker_send(Worker *w, const Request *request, int lock_fd) {
 
         n = sendmsg(w->fd, &message, MSG_NOSIGNAL);
         if (n < 0)
-                return errno == ECONNRESET ? -EPIPE : errno == EAGAIN ? -EFBIG : -errno;
+                return errno == ECONNRESET ? -EPIPE : -errno;
 
-        /* Requests are bounded far below the socket's buffer; should one be cut all the same, the worker sees
-         * no whole frame and does nothing. */
-        return (size_t) n == out.size ? 0 : -EFBIG;
+        return note_sent(w, (size_t) n);
+}
+
+int worker_send_more(Worker *w) {
+        ssize_t n = send(w->fd, w->out.data + w->out_sent, w->out.size - w->out_sent, MSG_NOSIGNAL);
+
+        if (n < 0)
+                return errno == EAGAIN || errno == EINTR ? 1 : errno == ECONNRESET ? -EPIPE : -errno;
+
+        return note_sent(w, (size_t) n);
 }
 
 /* Forgets what was taken, once that is worth moving the rest. */

@@ -36,8 +36,13 @@ int worker_fd(const Worker *w);
 pid_t worker_pid(const Worker *w);
 
 /* Gives the worker its one request, and a lock that lasts until it closes it (-EBADF: none; a copy is sent,
- * the caller's descriptor stays the caller's). Return: 0; -ENOMEM; -EFBIG; -EPIPE if the process is gone. */
+ * the caller's descriptor stays the caller's). Return: 0; 1 if there is more to send, when the socket can be
+ * written to again; -ENOMEM; -EFBIG; -EPIPE if the process is gone. One that gets less than the whole does
+ * nothing. */
 int worker_send(Worker *w, const Request *request, int lock_fd);
+
+/* Return: 0; 1 if there is still more; -EPIPE; an errno of send(2). */
+int worker_send_more(Worker *w);
 
 /* Takes the next frame. Return: 1; 0 if there is none yet; -EPIPE if there will be none any more; -EBADMSG if
  * the worker sends what is no frame; -ENOMEM. */

@@ -572,6 +572,42 @@ static void test_many_files(void **state) {
         assert_int_equal(finish(w), 0);
 }
 
+/* What the socket does not take at once goes after it, without any privilege. */
+static void test_request_in_parts(void **state) {
+        Request r = request_for(REQUEST_REMOVE, 1);
+        Worker *w = start();
+        unsigned n = 0;
+        int more;
+
+        (void) state;
+
+        assert_int_equal(setsockopt(worker_fd(w), SOL_SOCKET, SO_SNDBUF, &(int){ 4096 }, sizeof(int)), 0);
+        r.path = malloc(FRAME_SIZE_MAX / 2 + 1);
+        memset(r.path, 'x', FRAME_SIZE_MAX / 2);
+        r.path[FRAME_SIZE_MAX / 2] = '\0';
+        for (more = worker_send(w, &r, -EBADF); more == 1; more = worker_send_more(w)) {
+                struct pollfd p = { .fd = worker_fd(w), .events = POLLOUT };
+
+                assert_int_equal(poll(&p, 1, 10000), 1);
+                n++;
+        }
+        assert_int_equal(more, 0);
+        assert_true(n > 1);
+        expect(w, FRAME_SIGHTING, 1, NULL);
+        expect(w, FRAME_RESULT, 1, NULL);
+        expect_end(w);
+        assert_int_equal(finish(w), 0);
+
+        /* One that gets half of it does nothing. */
+        w = start();
+        assert_int_equal(setsockopt(worker_fd(w), SOL_SOCKET, SO_SNDBUF, &(int){ 4096 }, sizeof(int)), 0);
+        assert_int_equal(worker_send(w, &r, -EBADF), 1);
+        assert_int_equal(shutdown(worker_fd(w), SHUT_WR), 0);
+        expect_end(w);
+        assert_int_equal(finish(w), 0);
+        request_done(&r);
+}
+
 static void test_large_request(void **state) {
         Request r = request_for(REQUEST_DEFINE, 1);
         Worker *w = start();
@@ -623,6 +659,7 @@ int main(void) {
                 TEST(test_no_message),
                 TEST(test_many_files),
                 TEST(test_large_request),
+                TEST(test_request_in_parts),
         };
 
         /* What the one who runs the tests left open is not what these are about. */
