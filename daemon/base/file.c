@@ -130,11 +130,23 @@ static void temporary_done(Temporary *t) {
         errno = saved;
 }
 
+/* Says "somebody is at it" to file_remove_stray_at(). (Where locks are not supported at all, that removes
+ * nothing.) Return: 1; 0 if it has been quicker; a negative errno. */
+static int temporary_lock(Temporary *t, int fd) {
+        struct stat st;
+
+        t->lock_fd = openat(t->dir_fd, t->name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+        if (t->lock_fd < 0)
+                return errno == ENOENT ? 0 : -errno;
+        if (flock(t->lock_fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK)
+                return 0;
+        return fstat(fd, &st) < 0 ? -errno : st.st_nlink > 0;
+}
+
 static int temporary_open(Temporary *t) {
         for (unsigned attempt = 0; attempt < TEMPORARY_ATTEMPTS_MAX; attempt++) {
                 unsigned long long number;
-                struct stat st;
-                int fd;
+                int fd, r;
 
                 if (getrandom(&number, sizeof number, 0) != sizeof number)
                         return errno > 0 ? -errno : -EIO;
@@ -142,21 +154,13 @@ static int temporary_open(Temporary *t) {
 
                 fd = openat(t->dir_fd, t->name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
                 if (fd >= 0) {
-                        /* Says "somebody is at it" to file_remove_stray_at(), unless that has been quicker.
-                         * (Where locks are not supported at all, it removes nothing.) */
-                        t->lock_fd = openat(t->dir_fd, t->name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-                        if (t->lock_fd < 0 && errno != ENOENT) {
-                                int r = -errno;
-
-                                (void) close(fd);
-                                return r;
-                        }
-                        if (t->lock_fd >= 0 &&
-                                        (flock(t->lock_fd, LOCK_EX | LOCK_NB) >= 0 || errno != EWOULDBLOCK) &&
-                                        fstat(fd, &st) >= 0 && st.st_nlink > 0)
+                        r = temporary_lock(t, fd);
+                        if (r > 0)
                                 return fd;
-                        t->lock_fd = safe_close(t->lock_fd);
                         (void) close(fd);
+                        if (r < 0)
+                                return r;
+                        t->lock_fd = safe_close(t->lock_fd);
                         continue;
                 }
                 if (errno != EEXIST) {
