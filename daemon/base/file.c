@@ -18,6 +18,7 @@
  * just then, who has no reason to do so all the time. */
 #define TEMPORARY_ATTEMPTS_MAX 1000U
 #define TEMPORARY_NAME_MAX sizeof(TEMPORARY_PREFIX "0123456789abcdef")
+#define KEPT_SUFFIX "-old"
 
 int fd_write_all(int fd, const void *data, size_t size) {
         const char *p = data;
@@ -119,6 +120,7 @@ typedef struct Temporary {
         int dir_fd;
         int lock_fd; /* outlives the one that is written, which is closed under the temporary name */
         char name[TEMPORARY_NAME_MAX];
+        char kept[TEMPORARY_NAME_MAX + sizeof KEPT_SUFFIX]; /* what it replaces; "": nothing */
 } Temporary;
 
 static void temporary_done(Temporary *t) {
@@ -126,6 +128,8 @@ static void temporary_done(Temporary *t) {
 
         if (t->name[0] != '\0')
                 (void) unlinkat(t->dir_fd, t->name, 0);
+        if (t->kept[0] != '\0')
+                (void) unlinkat(t->dir_fd, t->kept, 0);
         (void) safe_close(t->lock_fd);
         errno = saved;
 }
@@ -186,6 +190,19 @@ static int inherit_mode(int fd, int dir_fd, const char *name) {
         return fchmod(fd, st.st_mode & 07777) < 0 ? -errno : 0;
 }
 
+/* A second name for what is about to be replaced, until it is known that the new file lasts. Where there can
+ * be none, there is nothing to put back. */
+static void keep_old(Temporary *t, int dir_fd, const char *name) {
+        (void) snprintf(t->kept, sizeof t->kept, "%s" KEPT_SUFFIX, t->name);
+        if (linkat(dir_fd, name, t->dir_fd, t->kept, 0) < 0)
+                t->kept[0] = '\0';
+}
+
+static void put_old_back(Temporary *t, int dir_fd, const char *name) {
+        if (t->kept[0] != '\0' && renameat2(t->dir_fd, t->kept, dir_fd, name, 0) >= 0)
+                t->kept[0] = '\0';
+}
+
 static int move_into_place(Temporary *t, int dir_fd, const char *name, bool replace) {
         if (renameat2(t->dir_fd, t->name, dir_fd, name, replace ? 0 : RENAME_NOREPLACE) >= 0) {
                 t->name[0] = '\0';
@@ -224,13 +241,17 @@ int file_write_atomic_at(int temporary_dir_fd, int dir_fd, const char *name, con
 
         /* Who watches the directory is to see one file that comes, and not also one that is written to. */
         fd = safe_close(fd);
+        if (replace)
+                keep_old(&temporary, dir_fd, name);
         r = move_into_place(&temporary, dir_fd, name, replace);
         if (r < 0)
                 return r;
 
         if (fsync(dir_fd) < 0) {
                 r = -errno;
-                if (!replace)
+                if (replace)
+                        put_old_back(&temporary, dir_fd, name);
+                else
                         (void) unlinkat(dir_fd, name, 0);
                 return r;
         }

@@ -27,8 +27,9 @@ int file_read_at(int dir_fd, const char *name, size_t max, char **ret, size_t *r
  * @replace:          whether an existing @name is replaced; else it is -EEXIST
  *
  * Temporary file, fsync, rename, fsync of @dir_fd. A replaced file's mode and owner stay. On error @name is
- * what it was and the temporary file is gone; one case excepted: if only the last fsync fails, @name is the
- * new file, and its durability unknown, so it is taken back (if it was new) before the error is returned.
+ * what it was and the temporary file is gone: if only the last fsync fails, and the durability of the new
+ * file is unknown, it is taken back. (Where the file system has no hard links, a file that was there is not
+ * put back then.)
  *
  * Return: 0; any errno of the calls named above.
  */

@@ -33,7 +33,7 @@ int store_read(Store *s, const char *parent, const Uuid *uuid, char **ret, size_
  * @replace: the file must be there and is replaced, under the name that it has; else it must not be there
  *
  * Return: 0; a negative errno, with FAILURE_EXISTS_ON_DISK, FAILURE_NO_SUCH_DEFINITION or FAILURE_STORE in
- * @f. On error nothing changed, but for the one case that file_write_atomic_at() excepts.
+ * @f. On error nothing changed, as file_write_atomic_at() says.
  */
 int store_write(Store *s, const char *parent, const Uuid *uuid, const char *text, size_t size, bool replace,
                 Failure *f);

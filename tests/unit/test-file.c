@@ -671,8 +671,10 @@ static void test_write_fails(void **state) {
                 }
 }
 
-/* The one failure after which something may have changed. */
+/* What is in place already is taken back. */
 static void test_write_fails_last(void **state) {
+        struct stat before, after;
+
         (void) state;
 
         hooks.fsync_dir_error = EIO;
@@ -680,8 +682,12 @@ static void test_write_fails_last(void **state) {
         assert_clean(0);
 
         put("file", "old");
+        assert_int_equal(fstatat(to_fd, "file", &before, 0), 0);
         assert_int_equal(write_text("file", "new", true), -EIO);
-        assert_content("file", "new");
+        assert_content("file", "old");
+        assert_int_equal(fstatat(to_fd, "file", &after, 0), 0);
+        assert_int_equal(before.st_ino, after.st_ino);
+        assert_int_equal(after.st_nlink, 1);
         assert_clean(1);
 }
 
