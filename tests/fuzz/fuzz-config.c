@@ -58,6 +58,20 @@ static void write_down(const Config *c, char *ret, size_t size) {
         ASSERT(n > 0 && (size_t) n < size);
 }
 
+/* A line that nobody complains about is blank, a comment, a section or sets a number, by a simple mind. */
+static void check_line(const char *line) {
+        const char *value;
+
+        line += strspn(line, " \t\r");
+        if (strchr("#;[", line[0]))
+                return;
+        value = strchr(line, '=');
+        ASSERT(value);
+        value += 1 + strspn(value + 1, " \t\r");
+        value += strspn(value, "0123456789");
+        ASSERT(value[strspn(value, " \t\r")] == '\0');
+}
+
 /* In place. */
 static void drop_lines(char *text, const Complaints *c) {
         unsigned number = 0, i = 0;
@@ -71,6 +85,7 @@ static void drop_lines(char *text, const Complaints *c) {
                         i++;
                         continue;
                 }
+                check_line(line);
                 memmove(to, line, n);
                 to += n;
                 if (rest)
