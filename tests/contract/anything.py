@@ -150,15 +150,17 @@ class Anything:
             return self.variant(depth)
         if first == "(":
             return tuple(self.value(t, depth + 1) for t in split(signature[1:-1]))
-        # Of a long list all elements are the same: what counts is their number.
+        # Of a long list all elements are the same: what counts is their number. Tens of megabytes take the bus that long.
         n = self.choose(0, 1, 1, 2, 3, 1100 if self.one_in(10) and depth == 0 else 1)
         if signature[1] == "{":
             key, value = split(signature[2:-1])
             return Pairs([(self.value(key, depth + 1), self.value(value, depth + 1)) for _ in range(min(n, 3))])
         if signature == "ay":
             return bytes(n)
-        return [self.value(signature[1:], depth + 1)] * n if n > 3 else [
-            self.value(signature[1:], depth + 1) for _ in range(n)]
+        if n > 3:
+            element = self.value(signature[1:], depth + 1)
+            return [element] * (n if len(repr(element)) < 3000 else 1)
+        return [self.value(signature[1:], depth + 1) for _ in range(n)]
 
     def variant(self, depth):
         """Now and then as deep as the bus lets through, or deeper."""
