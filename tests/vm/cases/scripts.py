@@ -10,7 +10,7 @@ from pathlib import Path
 from guest import wait_until
 
 DIRECTORIES = [Path("/usr/lib/mdevctl/scripts.d"), Path("/etc/mdevctl.d/scripts.d")]
-WORK = Path("/run/mdevd-test-scripts")
+WORK = Path("/run/lock/mdevd-test-scripts")
 LOG = WORK / "log"
 
 # What one line of the log says; `there`: of the device and its file, "d", "f", "df" or "-".

@@ -74,11 +74,11 @@ def configured(**limits):
 
 
 @contextlib.contextmanager
-def quiet():
-    """A daemon of whose lines the journal keeps none but warnings: each costs the guest milliseconds."""
-    drop_in = Path("/run/systemd/system/mdevd.service.d/quiet.conf")
+def settings(*lines):
+    """A daemon with other settings of the unit's section [Service]."""
+    drop_in = Path("/run/systemd/system/mdevd.service.d/50-test.conf")
     drop_in.parent.mkdir(parents=True, exist_ok=True)
-    drop_in.write_text("[Service]\nLogLevelMax=warning\n")
+    drop_in.write_text("\n".join(["[Service]", *lines]) + "\n")
     systemctl("daemon-reload")
     restart()
     try:
@@ -87,6 +87,11 @@ def quiet():
         drop_in.unlink()
         systemctl("daemon-reload")
         restart()
+
+
+def quiet():
+    """A daemon of whose lines the journal keeps none but warnings: each costs the guest milliseconds."""
+    return settings("LogLevelMax=warning")
 
 
 def messages(message_id, **fields):

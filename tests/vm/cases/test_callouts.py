@@ -718,9 +718,9 @@ def test_live_needs_a_device(mdevd, parents):
 
 RECORD = """#!/bin/sh
 [ "$6" = capabilities ] && exit 2
-echo "$0 $*" >>/run/mdevd-test-scripts/record
-[ "$4" = get ] || cat >>/run/mdevd-test-scripts/record
-echo >>/run/mdevd-test-scripts/record
+echo "$0 $*" >>/run/lock/mdevd-test-scripts/record
+[ "$4" = get ] || cat >>/run/lock/mdevd-test-scripts/record
+echo >>/run/lock/mdevd-test-scripts/record
 case $4-$6 in
 %s) exit 3 ;;
 esac

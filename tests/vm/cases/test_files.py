@@ -19,7 +19,7 @@ import pytest
 from jeepney import HeaderFields
 
 import service
-from bus import MANAGER, PATH, BusError, Mdevd, device_path
+from bus import MANAGER, PATH, BusError, Mdevd, device_path, error
 from definitions import DIRECTORY, file_of, files, remove_definitions, text_of
 from guest import new_uuid, wait_until
 from mdevsim import LARGE, SMALL
@@ -306,16 +306,14 @@ def test_a_parents_directory_that_is_none(mdevd):
     wait_for(mdevd, uuid, elsewhere=SMALL)
 
 
-@pytest.fixture
-def movable(mdevd):
-    """A client, and a tree that can be removed: no mount, which the guest has there otherwise."""
+@contextlib.contextmanager
+def no_mount():
+    """The tree as a directory that can be removed, not the mount that the guest has there."""
     service.stop()
     subprocess.run(["umount", DIRECTORY], check=True, timeout=60)
     shutil.rmtree(DIRECTORY)
     DIRECTORY.mkdir()
-    service.start()
-    with Mdevd() as client:
-        yield client
+    yield
     service.stop()
     shutil.rmtree(DIRECTORY)
     DIRECTORY.mkdir()
@@ -323,6 +321,52 @@ def movable(mdevd):
     for kind in ("callouts", "notifiers"):
         (DIRECTORY / "scripts.d" / kind).mkdir(parents=True)
     service.start()
+
+
+@pytest.fixture
+def movable(mdevd):
+    """A client, and a tree that can be removed and made again, by the daemon too."""
+    with no_mount(), service.settings("ReadWritePaths=/etc"), Mdevd() as client:
+        yield client
+
+
+@pytest.fixture
+def replaceable(mdevd):
+    """The same where the daemon may do what the unit lets it."""
+    with no_mount():
+        service.start()
+        with Mdevd() as client:
+            yield client
+
+
+def test_the_tree_replaced(replaceable, clients):
+    """What the unit lets the daemon write to is the tree that was there at its start; the man page says so."""
+    mdevd = replaceable
+    uuid, kept = new_uuid(), new_uuid()
+    put(OTHER, kept)
+    wait_for(mdevd, kept, other=SMALL)
+    os.rename(DIRECTORY, DIRECTORY.parent / "aside")
+    shutil.copytree(DIRECTORY.parent / "aside", DIRECTORY)
+    shutil.rmtree(DIRECTORY.parent / "aside")
+
+    failure = mdevd.begin_define(ELSEWHERE, SMALL, uuid).failure()
+    assert failure.name == error("Store") and "EROFS" in failure.sentence
+    assert definitions(mdevd, uuid) == {}
+    # It is read all the same.
+    put(ELSEWHERE, uuid)
+    wait_for(mdevd, uuid, elsewhere=SMALL)
+
+    service.restart()
+    mdevd = clients()
+    mdevd.modify(uuid, type=LARGE)
+    assert definitions(mdevd, uuid) == {ELSEWHERE: LARGE} and definitions(mdevd, kept) == {OTHER: SMALL}
+
+    # Where there is none at all, there is one as soon as the daemon is started.
+    service.stop()
+    shutil.rmtree(DIRECTORY)
+    service.start()
+    uuid = clients().define(ELSEWHERE, SMALL)
+    assert files() == [file_of(ELSEWHERE, uuid)]
 
 
 def test_the_tree_removed_and_made_again(movable):
