@@ -4,6 +4,7 @@
  * other. The temporary file lives in a directory that the caller chooses, because readers of the target's
  * directory (mdevctl, libvirt) take every name in it for a definition. */
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/file.h>
@@ -113,6 +114,19 @@ void file_remove_stray_at(int dir_fd, const char *name) {
         fd = openat(dir_fd, name, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
         if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) >= 0)
                 (void) unlinkat(dir_fd, name, 0);
+}
+
+void file_sweep_strays(int dir_fd) {
+        int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        DIR *directory = fd >= 0 ? fdopendir(fd) : NULL;
+
+        if (!directory) {
+                (void) safe_close(fd);
+                return;
+        }
+        for (struct dirent *entry; (entry = readdir(directory));)
+                file_remove_stray_at(dir_fd, entry->d_name);
+        (void) closedir(directory);
 }
 
 /* A temporary file that is unlinked unless it was renamed away. */

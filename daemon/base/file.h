@@ -43,5 +43,8 @@ int directory_make_at(int dir_fd, const char *path);
 /* Removes @name if it is a temporary file of file_write_atomic_at() whose writer was killed. */
 void file_remove_stray_at(int dir_fd, const char *name);
 
+/* The same for all that lies in a directory. */
+void file_sweep_strays(int dir_fd);
+
 /* Writes all of @data, over short writes and EINTR. Return: 0; an errno of write(2); -EIO on a write of 0. */
 int fd_write_all(int fd, const void *data, size_t size);

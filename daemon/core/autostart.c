@@ -14,6 +14,7 @@
 
 #include <search.h>
 
+#include "base/file.h"
 #include "base/log.h"
 #include "core/manager-private.h"
 #include "host/memo.h"
@@ -582,6 +583,7 @@ int autostart_start(Manager *m) {
         a->memo_fd = memo_open_directory(m->root_fd);
         if (a->memo_fd < 0)
                 return a->memo_fd;
+        file_sweep_strays(a->memo_fd);
         r = sd_event_add_defer(m->event, &a->run, on_run, m);
         if (r < 0)
                 return r;

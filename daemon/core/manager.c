@@ -11,6 +11,7 @@
 #include <systemd/sd-daemon.h>
 
 #include "api/mdevd-messages.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "core/callouts.h"
 #include "core/manager-private.h"
@@ -58,6 +59,8 @@ int manager_new(Manager **ret, sd_event *event, const ManagerOptions *options) {
         if (m->record_fd < 0)
                 return log_error_errno(m->record_fd, "Cannot open /%s: %s", RECORD_DIRECTORY,
                                 strerror(-m->record_fd));
+        /* What killed workers left; where definitions are, reading them does that. */
+        file_sweep_strays(m->record_fd);
         r = registry_new(&m->registry, options->limits.devices_max);
         if (r < 0)
                 return log_error_errno(r, "Cannot make the registry: %s", strerror(-r));

@@ -611,7 +611,6 @@ static void die(int fd) {
 static void test_write_killed(void **state) {
         int status;
         pid_t pid;
-        DIR *d;
 
         (void) state;
 
@@ -628,11 +627,7 @@ static void test_write_killed(void **state) {
         assert_content("file", "old");
         assert_int_equal(count_files(temporary_fd), 1);
 
-        d = fdopendir(openat(temporary_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-        assert_non_null(d);
-        for (struct dirent *e; (e = readdir(d));)
-                file_remove_stray_at(temporary_fd, e->d_name);
-        (void) closedir(d);
+        file_sweep_strays(temporary_fd);
         assert_clean(1);
 }
 
