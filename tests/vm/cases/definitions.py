@@ -6,6 +6,9 @@ from pathlib import Path
 
 DIRECTORY = Path("/etc/mdevctl.d")
 
+# Directories of parents that stay when the definitions are removed.
+kept = set()
+
 
 def file_of(parent, uuid):
     return DIRECTORY / (parent if isinstance(parent, str) else parent.name) / uuid
@@ -18,7 +21,10 @@ def files():
 
 def remove_definitions():
     for directory in DIRECTORY.iterdir():
-        if directory.is_dir() and directory.name != "scripts.d":
+        if directory in kept:
+            for path in directory.iterdir():
+                path.unlink()
+        elif directory.is_dir() and directory.name != "scripts.d":
             shutil.rmtree(directory)
         elif not directory.is_dir():
             directory.unlink()
