@@ -21,6 +21,9 @@
 
 #define READINGS_PER_DRIVER_MAX 16U
 
+/* A worker that dies says nothing of the parent. */
+#define DEATHS_MAX 3U
+
 /* One request that waits for some readings. */
 typedef struct Join {
         Manager *m;
@@ -43,6 +46,7 @@ struct Reading {
         Waiter *later;             /* of the one after it */
         sd_event_source *patience; /* with a parent that has never been read */
         bool again;
+        unsigned n_deaths;
 };
 
 static void join_unref(Join *j) {
@@ -138,6 +142,11 @@ static void on_done(Frame *result, void *owner) {
         Waiter *served = TAKE_PTR(reading->now);
         bool cancelled = result->failure.kind == FAILURE_CANCELLED;
 
+        if (result->failure.kind == FAILURE_WORKER && ++reading->n_deaths < DEATHS_MAX &&
+                        reading_start(reading) >= 0) {
+                reading->now = served;
+                return;
+        }
         if (!cancelled) {
                 give_up(reading->m, reading->parent);
                 manager_commit(reading->m);

@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What is marked to be started is, when its parent arrives; and what is not, says why."""
 
+import contextlib
+import os
+import signal
 import time
+from pathlib import Path
 
 import pytest
 
@@ -170,6 +174,28 @@ def test_a_parent_that_comes_with_other_definitions_each_time(mdevd, gone):
             mdevd.stop(uuid)
             mdevd.undefine(uuid)
         leave(mdevd, gone)
+
+
+def reader(parent):
+    """The worker that is just asking the driver of PARENT what is left."""
+    for pid in service.workers():
+        with contextlib.suppress(OSError):
+            for path in Path(f"/proc/{pid}/fd").iterdir():
+                name = os.readlink(path)
+                if f"/{parent.name}/" in name and name.endswith("/available_instances"):
+                    return pid
+    return None
+
+
+def test_a_reading_that_was_cut_off_is_done_anew(mdevd, other_parent):
+    leave(mdevd, other_parent)
+    uuid = define(mdevd, other_parent)
+    other_parent.types_delay_ms = 60_000
+    other_parent.registered = 1
+    os.kill(wait_until(lambda: reader(other_parent)), signal.SIGKILL)
+    other_parent.types_delay_ms = 0
+    wait_for_state(mdevd, uuid, "active")
+    assert mdevd.is_settled()
 
 
 def test_a_type_that_is_not_offered(mdevd, gone):
