@@ -78,6 +78,14 @@ def clients():
         yield lambda: stack.enter_context(bus.Mdevd())
 
 
+@pytest.fixture
+def scripts():
+    """Call-outs and notifiers, of which there are none yet."""
+    made = Scripts()
+    yield made
+    made.remove()
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_call(item):
     marker = item.get_closest_marker("seconds")

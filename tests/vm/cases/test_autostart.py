@@ -15,7 +15,7 @@ from bus import DEVICE, MANAGER, PATH, Mdevd, device_path, error
 from definitions import file_of, text_of
 from guest import new_uuid, wait_until
 from mdevsim import LARGE, SMALL, TYPES
-from scripts import WORK, Scripts
+from scripts import WORK
 
 EIO = 5
 EAGAIN = 11
@@ -406,24 +406,20 @@ def test_undefined_or_unmarked_while_it_waits(mdevd, gone):
     assert mdevd.property(PATH, MANAGER, "NDevices") == 1 and mdevd.property(device_path(unmarked), DEVICE, "State")
 
 
-def test_what_becomes_possible_while_somebody_is_at_it(mdevd, gone):
+def test_what_becomes_possible_while_somebody_is_at_it(mdevd, gone, scripts):
     """A change of the definition is under way when an instance becomes free, and in the end there is no change."""
     gone.limit = 1
     marked = {define(mdevd, gone) for _ in range(2)}
     arrive(mdevd, gone)
     active, = sysfs.devices()
     waiting, = marked - {active}
-    scripts = Scripts()
-    try:
-        scripts.add("refuses", '[ "$1 $2" = "pre modify" ] || exit 2\ntouch asked-for\n'
-                    "while [ ! -e go ]; do sleep 0.05; done\nexit 1")
-        change = mdevd.begin_modify(waiting, type=LARGE)
-        wait_until((WORK / "asked-for").exists, 30)
-        mdevd.stop(active)
-        wait_until(lambda: mdevd.available_instances(gone, SMALL) == 1, 30)
-        assert states(mdevd, [waiting]) == ["defined"]
-        (WORK / "go").touch()
-        assert change.failure().name == error("CallOut")
-        wait_for_state(mdevd, waiting, "active")
-    finally:
-        scripts.remove()
+    scripts.add("refuses", '[ "$1 $2" = "pre modify" ] || exit 2\ntouch asked-for\n'
+                "while [ ! -e go ]; do sleep 0.05; done\nexit 1")
+    change = mdevd.begin_modify(waiting, type=LARGE)
+    wait_until((WORK / "asked-for").exists, 30)
+    mdevd.stop(active)
+    wait_until(lambda: mdevd.available_instances(gone, SMALL) == 1, 30)
+    assert states(mdevd, [waiting]) == ["defined"]
+    (WORK / "go").touch()
+    assert change.failure().name == error("CallOut")
+    wait_for_state(mdevd, waiting, "active")

@@ -16,18 +16,11 @@ from bus import ACCESS_DENIED, INVALID_ARGS, device_path, error
 from definitions import file_of, text_of
 from guest import held, new_uuid, wait_until
 from mdevsim import LARGE, SMALL
-from scripts import DIRECTORIES, WORK, Scripts
+from scripts import DIRECTORIES, WORK
 
 SERVICE = "mdevd.service"
 CONFIG = Path("/etc/mdevd/mdevd.conf")
 NOT_SUPPORTED = "org.freedesktop.DBus.Error.NotSupported"
-
-
-@pytest.fixture
-def scripts():
-    made = Scripts()
-    yield made
-    made.remove()
 
 
 @pytest.fixture

@@ -162,6 +162,26 @@ def test_a_definition_is_updated(libvirt, agreed, parent):
     agreed({uuid: defined(parent, LARGE)})
 
 
+@pytest.mark.parametrize("daemon", ["11.3"], indirect=True)
+def test_an_active_device_is_updated(libvirt, agreed, mdevd, parent, scripts):
+    """By a script, where there is one that can."""
+    uuid = new_uuid()
+    mdevd.define(parent, SMALL, uuid)
+    mdevd.start(uuid)
+    agreed({uuid: defined(parent, active=True)})
+    update = f"nodedev-update {node_name(uuid, parent)} --live --config --file"
+    xml = xml_of(parent, SMALL, uuid, [("log", "new")])
+    with pytest.raises(VirshError, match="No call-out script"):
+        libvirt.virsh(update, xml)
+    assert file_of(parent, uuid).read_text() == text_of(SMALL)
+
+    scripts.add_versioned("script", 'cat >"$1"')
+    libvirt.virsh(update, xml)
+    assert "script live modify none df" in scripts.take(uuid)
+    assert json.loads(scripts.text("live"))["attrs"] == [{"log": "new"}]
+    agreed({uuid: defined(parent, active=True, attributes=[("log", "new")])})
+
+
 # What goes wrong
 
 

@@ -18,7 +18,6 @@ from bus import error
 from definitions import DIRECTORY, file_of, text_of
 from guest import AS_TESTER, HOLD, held, new_uuid, wait_until
 from mdevsim import LARGE, SMALL
-from scripts import Scripts
 
 # In tenths, as systemd-analyze wants it.
 EXPOSURE = 20
@@ -71,13 +70,6 @@ ALLOWED = {
     "read about the kernel": "cat /proc/modules",
     "ask the bus": "busctl --timeout=60 status org.freedesktop.DBus",
 }
-
-
-@pytest.fixture
-def scripts():
-    scripts = Scripts()
-    yield scripts
-    scripts.remove()
 
 
 def test_exposure():
