@@ -47,6 +47,7 @@ struct Reading {
         sd_event_source *patience; /* with a parent that has never been read */
         bool again;
         unsigned n_deaths;
+        uint64_t life; /* of the parent, when it began */
 };
 
 static void join_unref(Join *j) {
@@ -104,11 +105,28 @@ static void give_up(Manager *m, const char *parent) {
                 (void) registry_observe_types(m->registry, parent, &(Types){});
 }
 
+/* Whether it is of the parent that is there now: what one that was there before it offered says nothing. */
+static bool is_current(const Reading *reading) {
+        const Parent *p = registry_find_parent(reading->m->registry, reading->parent);
+
+        return p && p->life == reading->life;
+}
+
+bool capacity_is_current(const Manager *m, const char *parent) {
+        const Reading *reading = m->readings;
+
+        while (reading && !streq(reading->parent, parent))
+                reading = reading->next;
+        return reading && is_current(reading);
+}
+
 static int on_patience(sd_event_source *s _unused_, uint64_t usec _unused_, void *userdata) {
         Reading *reading = userdata;
 
-        give_up(reading->m, reading->parent);
-        manager_commit(reading->m);
+        if (is_current(reading)) {
+                give_up(reading->m, reading->parent);
+                manager_commit(reading->m);
+        }
         return 0;
 }
 
@@ -122,8 +140,10 @@ static int reading_start(Reading *reading) {
         _cleanup_(request_done) Request request = { .kind = REQUEST_TYPES };
         _cleanup_(failure_done) Failure f = FAILURE_INIT;
         Manager *m = reading->m;
+        const Parent *p = registry_find_parent(m->registry, reading->parent);
         Lane *lane;
 
+        reading->life = p ? p->life : 0;
         lane = manager_driver_lane(m, "read", reading->parent, READINGS_PER_DRIVER_MAX);
         request.op = operations_next_id(m->operations);
         request.parents = calloc(2, sizeof *request.parents);
@@ -147,18 +167,20 @@ static void on_done(Frame *result, void *owner) {
                 reading->now = served;
                 return;
         }
+        if (reading->again && !cancelled) {
+                reading->again = false;
+                reading->now = TAKE_PTR(reading->later);
+                if (reading_start(reading) >= 0) {
+                        waiters_answer(served);
+                        return;
+                }
+        }
+
         if (!cancelled) {
                 give_up(reading->m, reading->parent);
                 manager_commit(reading->m);
         }
-        if (reading->again && !cancelled) {
-                reading->again = false;
-                reading->now = TAKE_PTR(reading->later);
-                if (reading_start(reading) < 0)
-                        reading_free(reading);
-        } else
-                reading_free(reading);
-
+        reading_free(reading);
         waiters_answer(served);
 }
 

@@ -182,6 +182,10 @@ void capacity_refresh(Manager *m, const char *parent);
 
 /* An instance was taken or given back there: the parent and its siblings are read soon. */
 void capacity_changed(Manager *m, const char *parent);
+
+/* Whether what a worker tells of a parent's types is about the parent that is there now. */
+bool capacity_is_current(const Manager *m, const char *parent);
+
 void capacity_stop(Manager *m);
 
 /* autostart.c */

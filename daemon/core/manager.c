@@ -21,6 +21,8 @@
 static void on_types(Frame *frame, void *userdata) {
         Manager *m = userdata;
 
+        if (!capacity_is_current(m, frame->parent))
+                return;
         (void) registry_observe_types(m->registry, frame->parent, &frame->types);
         autostart_types_read(m, frame->parent);
         manager_commit(m);

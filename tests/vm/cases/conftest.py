@@ -13,6 +13,7 @@ import mdevsim
 import sysfs
 from definitions import remove_definitions
 from guest import KERNEL, kernel_log, wait_until
+from scripts import Scripts
 
 # Longer than any case should take on a busy machine. A case that hangs costs this much and its own result.
 CASE_SECONDS = 120
@@ -59,6 +60,8 @@ def mdevd():
     remove_definitions()
     with bus.Mdevd() as client:
         wait_until(lambda: is_empty(client))
+        for parent in mdevsim.parents():
+            parent.reset()
         yield client
 
 

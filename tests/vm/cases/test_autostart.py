@@ -198,6 +198,15 @@ def test_a_reading_that_was_cut_off_is_done_anew(mdevd, other_parent):
     assert mdevd.is_settled()
 
 
+def test_what_was_read_before_it_came_back(mdevd, gone):
+    """A parent is read when its devices go; that there was nothing to read says nothing of the one that comes."""
+    marked = [define(mdevd, gone) for _ in range(3)]
+    arrive(mdevd, gone)
+    for _ in range(15):
+        come_back(mdevd, gone)
+        assert states(mdevd, marked) == ["active"] * 3 and reasons(mdevd, marked) == [""] * 3
+
+
 def test_a_type_that_is_not_offered(mdevd, gone):
     uuid, other = define(mdevd, gone), define(mdevd, gone, LARGE)
     gone.hide = BITS[SMALL]

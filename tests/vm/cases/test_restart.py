@@ -70,7 +70,6 @@ def test_another_device_of_the_same_uuid(mdevd, parent, clients):
 def begin_slow_creation(mdevd, parent):
     """A creation that has come as far as its first attribute, and the worker that is at it."""
     parent.attr_delay_ms = 3_600_000
-    before = set(service.workers())
     uuid = new_uuid()
     call = mdevd.begin_create(parent, SMALL, uuid, [("slow", "first"), ("log", "last")])
     wait_until(lambda: parent.creates == 1)
