@@ -7,6 +7,7 @@ from bus import DEVICE, device_path, error
 from definitions import file_of, files, text_of
 from guest import new_uuid
 from mdevsim import LARGE, SMALL
+import service
 import sysfs
 
 
@@ -151,14 +152,16 @@ def test_last_error_is_kept_with_a_definition(mdevd, parent):
 def test_the_disk_says_no(mdevd, parent):
     uuid = mdevd.define(parent, SMALL)
     etc = "/etc/mdevctl.d"
-    subprocess.run(["mount", "--bind", etc, etc], check=True)
+    # The daemon has mounts of its own.
+    there = ["nsenter", f"--target={service.main_pid()}", "--mount"]
+    subprocess.run([*there, "mount", "--bind", etc, etc], check=True)
     try:
-        subprocess.run(["mount", "-o", "remount,bind,ro", etc], check=True)
+        subprocess.run([*there, "mount", "-o", "remount,bind,ro", etc], check=True)
         failure = mdevd.begin_define(parent, SMALL).failure()
         assert failure.name == error("Store") and "errno 30" in failure.sentence
         assert mdevd.begin_undefine(uuid).failure().name == error("Store")
     finally:
-        subprocess.run(["umount", etc], check=True)
+        subprocess.run([*there, "umount", etc], check=True)
     assert [row.uuid for row in mdevd.devices()] == [uuid] and files() == [file_of(parent, uuid)]
     mdevd.undefine(uuid)
 
