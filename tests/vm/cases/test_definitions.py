@@ -3,12 +3,12 @@
 
 import subprocess
 
+import service
+import sysfs
 from bus import DEVICE, device_path, error
 from definitions import file_of, files, text_of
 from guest import new_uuid
 from mdevsim import LARGE, SMALL
-import service
-import sysfs
 
 
 def busctl(*words):
