@@ -14,7 +14,7 @@ import sysfs
 from bus import DEVICE, MANAGER, PATH, Mdevd, device_path, error
 from definitions import file_of, text_of
 from guest import new_uuid, wait_until
-from mdevsim import LARGE, SMALL, TYPES
+from mdevsim import LARGE, LIMIT, SMALL, TYPES
 from scripts import WORK
 
 EIO = 5
@@ -166,10 +166,10 @@ def test_what_was_stopped_stays_so_until_the_parent_comes_back(mdevd, gone, clie
 
 def test_a_parent_that_comes_with_other_definitions_each_time(mdevd, gone):
     """What was tried in its earlier lives takes none of the instances of this one."""
-    for _ in range(3):
-        marked = [define(mdevd, gone) for _ in range(5)]
+    for _ in range(2):
+        marked = [define(mdevd, gone) for _ in range(LIMIT)]
         arrive(mdevd, gone)
-        assert states(mdevd, marked) == ["active"] * 5
+        assert states(mdevd, marked) == ["active"] * LIMIT
         for uuid in marked:
             mdevd.stop(uuid)
             mdevd.undefine(uuid)
