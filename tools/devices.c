@@ -80,6 +80,7 @@ static int device_order(const void *a, const void *b) {
 typedef struct Filter {
         const char *uuid, *parent, *state; /* NULL: any */
         bool active, defined;              /* false: those that are not, too */
+        DevicesHow how;
 } Filter;
 
 static int append_filter(sd_bus_message *m, const Filter *filter) {
@@ -96,6 +97,8 @@ static int append_filter(sd_bus_message *m, const Filter *filter) {
                 r = client_append_bool(m, "active", true);
         if (r >= 0 && filter->defined)
                 r = client_append_bool(m, "defined", true);
+        if (r >= 0 && filter->how == DEVICES_WITHOUT_ATTRIBUTES)
+                r = client_append_bool(m, "attributes", false);
         return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
@@ -163,9 +166,10 @@ void devices_sort(Devices *devices) {
 }
 
 /* What is in the kernel: to the daemon orphaned devices are not active. */
-static int ask_for_active(sd_bus *bus, const char *uuid, const char *parent, Devices *devices) {
-        const Filter active = { .uuid = uuid, .parent = parent, .active = true },
-                     orphaned = { .uuid = uuid, .parent = parent, .state = "orphaned" };
+static int ask_for_active(
+                sd_bus *bus, DevicesHow how, const char *uuid, const char *parent, Devices *devices) {
+        const Filter active = { .uuid = uuid, .parent = parent, .active = true, .how = how },
+                     orphaned = { .uuid = uuid, .parent = parent, .state = "orphaned", .how = how };
         int r;
 
         r = ask(bus, &active, devices);
@@ -203,9 +207,12 @@ static int take_live_types(Devices *devices, size_t n) {
         return r;
 }
 
-static int ask_for_defined(sd_bus *bus, const char *uuid, const char *parent, Devices *devices) {
-        const Filter defined = { .uuid = uuid, .parent = parent, .defined = true },
-                     active = { .uuid = uuid, .parent = parent, .active = true };
+static int ask_for_defined(
+                sd_bus *bus, DevicesHow how, const char *uuid, const char *parent, Devices *devices) {
+        const Filter defined = { .uuid = uuid, .parent = parent, .defined = true, .how = how },
+                     active = {
+                             .uuid = uuid, .parent = parent, .active = true, .how = DEVICES_WITHOUT_ATTRIBUTES
+                     };
         bool any_active = false;
         size_t n;
         int r;
@@ -224,12 +231,13 @@ static int ask_for_defined(sd_bus *bus, const char *uuid, const char *parent, De
         return r < 0 ? r : take_live_types(devices, n);
 }
 
-int devices_read(sd_bus *bus, DevicesWhich which, const char *uuid, const char *parent, Devices *ret) {
+int devices_read(sd_bus *bus, DevicesWhich which, DevicesHow how, const char *uuid, const char *parent,
+                Devices *ret) {
         _cleanup_(devices_done) Devices devices = {};
         int r;
 
-        r = which == DEVICES_ACTIVE ? ask_for_active(bus, uuid, parent, &devices)
-                                    : ask_for_defined(bus, uuid, parent, &devices);
+        r = which == DEVICES_ACTIVE ? ask_for_active(bus, how, uuid, parent, &devices)
+                                    : ask_for_defined(bus, how, uuid, parent, &devices);
         if (r < 0)
                 return r;
 

@@ -33,6 +33,11 @@ typedef enum DevicesWhich {
         DEVICES_DEFINED, /* with the types that are defined */
 } DevicesWhich;
 
+typedef enum DevicesHow {
+        DEVICES_WHOLE,
+        DEVICES_WITHOUT_ATTRIBUTES, /* which are a third of the work, with many devices */
+} DevicesHow;
+
 /**
  * devices_read() - ask the daemon for devices
  * @uuid, @parent: NULL: all
@@ -40,7 +45,8 @@ typedef enum DevicesWhich {
  *
  * Return: 0; a negative errno, then the reason was told.
  */
-int devices_read(sd_bus *bus, DevicesWhich which, const char *uuid, const char *parent, Devices *ret);
+int devices_read(sd_bus *bus, DevicesWhich which, DevicesHow how, const char *uuid, const char *parent,
+                Devices *ret);
 
 static inline const char *device_defined_type(const Device *d) {
         return d->defined_type ?: d->configuration.type;

@@ -56,7 +56,7 @@ static int add_all(Many *m) {
         _cleanup_(devices_done) Devices devices = {};
         int r;
 
-        r = devices_read(m->bus, start ? DEVICES_DEFINED : DEVICES_ACTIVE, NULL,
+        r = devices_read(m->bus, start ? DEVICES_DEFINED : DEVICES_ACTIVE, DEVICES_WITHOUT_ATTRIBUTES, NULL,
                         arguments_get(m->arguments, OPTION_PARENT), &devices);
         for (size_t i = 0; i < devices.n && r >= 0; i++)
                 if (devices.list[i].active != start)

@@ -108,7 +108,7 @@ static int read_active_device(sd_bus *bus, const Arguments *a, Devices *ret) {
                         arguments_have(a, OPTION_TYPE))
                 return 0;
 
-        return devices_read(bus, DEVICES_ACTIVE, arguments_get(a, OPTION_UUID), NULL, ret);
+        return devices_read(bus, DEVICES_ACTIVE, DEVICES_WHOLE, arguments_get(a, OPTION_UUID), NULL, ret);
 }
 
 /* @json: NULL: what the command line says is all */
@@ -276,8 +276,8 @@ static int modify_definition(sd_bus *bus, const Arguments *a, const char *json) 
         const Device *d = NULL;
         int r;
 
-        r = devices_read(bus, DEVICES_DEFINED, arguments_get(a, OPTION_UUID), arguments_get(a, OPTION_PARENT),
-                        &devices);
+        r = devices_read(bus, DEVICES_DEFINED, DEVICES_WHOLE, arguments_get(a, OPTION_UUID),
+                        arguments_get(a, OPTION_PARENT), &devices);
         if (r < 0)
                 return r;
         if (json && devices.n == 0)
@@ -344,7 +344,8 @@ static int start_or_create(sd_bus *bus, const Arguments *a) {
         const Device *d;
         int r;
 
-        r = devices_read(bus, DEVICES_DEFINED, arguments_get(a, OPTION_UUID), parent, &devices);
+        r = devices_read(
+                        bus, DEVICES_DEFINED, DEVICES_WHOLE, arguments_get(a, OPTION_UUID), parent, &devices);
         if (r < 0)
                 return r;
 

@@ -140,12 +140,15 @@ int verb_list(const Arguments *a) {
         _cleanup_(sd_bus_flush_close_unrefp) sd_bus *bus = NULL;
         _cleanup_(devices_done) Devices devices = {};
         const char *uuid = arguments_get(a, OPTION_UUID), *parent = arguments_get(a, OPTION_PARENT);
+        bool whole = arguments_have(a, OPTION_VERBOSE) || arguments_have(a, OPTION_DUMPJSON) ||
+                        arguments_have(a, OPTION_JSON);
         int r;
 
         r = arguments_have(a, OPTION_ROOT) ? 0 : client_open_reader(&bus);
         if (r < 0)
                 return r;
-        r = bus ? devices_read(bus, which, uuid, parent, &devices)
+        r = bus ? devices_read(bus, which, whole ? DEVICES_WHOLE : DEVICES_WITHOUT_ATTRIBUTES, uuid, parent,
+                                  &devices)
                 : offline_read_devices(OFFLINE_ROOT(a), which, uuid, parent, &devices);
         if (r < 0)
                 return r;

@@ -57,6 +57,7 @@ typedef struct Filter {
         bool has_uuid;
         const char *parent, *type, *state; /* NULL: any */
         Tristate defined, active;
+        bool has_attributes; /* what is let through has them */
 
         size_t reply_size; /* of what was let through */
 } Filter;
@@ -79,6 +80,8 @@ static int append_row(sd_bus_message *reply, const Device *d, const char *parent
         bool lives_here = d->parent && streq(d->parent->name, parent);
         const char *type = type_of_row(d, lives_here, definition, filter);
         bool active = lives_here && device_is_active(d), defined = definition;
+        const Attributes *attributes =
+                        definition && filter->has_attributes ? &definition->attributes : &(Attributes){};
         int r;
 
         if ((filter->parent && !streq(filter->parent, parent)) ||
@@ -88,8 +91,7 @@ static int append_row(sd_bus_message *reply, const Device *d, const char *parent
                         !tristate_matches(filter->active, active))
                 return 0;
 
-        filter->reply_size += ROW_SIZE + strlen(parent) + strlen(type) +
-                        (definition ? attributes_reply_size(&definition->attributes) : 0);
+        filter->reply_size += ROW_SIZE + strlen(parent) + strlen(type) + attributes_reply_size(attributes);
         if (filter->reply_size > REPLY_SIZE_MAX)
                 return sd_bus_error_setf(error, MDEVD_ERROR_LIMITS_EXCEEDED,
                                 "These are too many devices for one answer, which may be of %u bytes. Give a filter, "
@@ -102,7 +104,7 @@ static int append_row(sd_bus_message *reply, const Device *d, const char *parent
                                 parent, type, (int) active, (int) defined,
                                 (int) (definition && definition->autostart));
         if (r >= 0)
-                r = append_attributes(reply, definition ? &definition->attributes : &(Attributes){});
+                r = append_attributes(reply, attributes);
         return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 
@@ -129,7 +131,7 @@ int method_list_devices(sd_bus_message *m, void *userdata, sd_bus_error *error) 
         _cleanup_(message_unrefp) sd_bus_message *reply = NULL;
         _cleanup_(freep) Device **devices = NULL;
         const char *uuid = NULL;
-        Filter filter = {};
+        Filter filter = { .has_attributes = true };
         const Option options[] = {
                 { "uuid", OPTION_STRING, &uuid },
                 { "parent", OPTION_STRING, &filter.parent },
@@ -137,6 +139,7 @@ int method_list_devices(sd_bus_message *m, void *userdata, sd_bus_error *error) 
                 { "state", OPTION_STRING, &filter.state },
                 { "defined", OPTION_TRISTATE, &filter.defined },
                 { "active", OPTION_TRISTATE, &filter.active },
+                { "attributes", OPTION_BOOL, &filter.has_attributes },
                 {},
         };
         Bus *b = userdata;

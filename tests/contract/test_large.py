@@ -71,6 +71,19 @@ class TestAllObjects:
 
 
 class TestLists:
+    def test_attributes_may_be_left_out(self, host):
+        define(host, 3, [{"a": "b"}])
+        client = host.start()
+        whole, without = (client.manager("ListDevices", "a{sv}", options) for options in ({}, {"attributes": ("b", False)}))
+        assert [row[7] for row in whole] == [[("a", "b")]] * 3
+        assert without == [(*row[:7], []) for row in whole]
+
+    def test_what_is_too_much_with_attributes_is_not_without(self, host):
+        define(host, 420, LONG)
+        client = host.start()
+        assert too_large(lists, client)
+        assert len(client.manager("ListDevices", "a{sv}", {"attributes": ("b", False)})) == 420
+
     def test_too_many_rows_are_refused_and_some_of_them_told(self, host):
         define(host, 420, LONG, 4)
         client = host.start()
