@@ -5,7 +5,9 @@
  * forgotten when it has exited and its socket is drained; "exited" alone would lose the last frames, "end of
  * file" alone leave a zombie.
  *
- * One spare process waits ready with an empty socket, so that an operation does not pay for its start. */
+ * Some spare processes wait ready with empty sockets, so that an operation does not pay for its start. To
+ * start one holds up the loop, and takes the processor from the worker that is at it: as long as there is one
+ * left, that is put off until nothing has been asked for a moment. */
 
 #include <limits.h>
 #include <stdio.h>
@@ -15,6 +17,10 @@
 #include "core/operation.h"
 
 #define FRAMES_AT_ONCE 256U
+
+/* A device that is created and removed again, with a reading of what is left after each. */
+#define SPARES_MAX 4U
+#define SPARE_DELAY_USEC (UINT64_C(20) * 1000)
 
 /* After this long a line says that an operation takes long; nothing is assumed to have failed. */
 #define SLOW_FIRST_USEC (UINT64_C(10) * 1000 * 1000)
@@ -63,13 +69,14 @@ struct Operations {
         int lock_fd;
         OpId last_id;
 
-        Process *processes; /* all of them, the spare one too */
-        Process *spare;
+        Process *processes; /* all of them, spare ones too */
+        Process *spares[SPARES_MAX];
+        unsigned n_spares;
 
         Lane *lanes;
         unsigned n_queued;
         sd_event_source *dispatch; /* starts what is queued when there is room */
-        sd_event_source *prepare;  /* starts the spare process when nothing else is to be done */
+        sd_event_source *prepare;  /* starts a spare process when nothing else is to be done */
 };
 
 static void dispatch_queue(Operations *o);
@@ -125,8 +132,11 @@ static Process *process_free(Process *p) {
         if (!p)
                 return NULL;
 
-        if (p->all->spare == p)
-                p->all->spare = NULL;
+        for (unsigned i = 0; i < p->all->n_spares; i++)
+                if (p->all->spares[i] == p) {
+                        p->all->spares[i] = p->all->spares[--p->all->n_spares];
+                        break;
+                }
         process_uncount(p);
         if (p->next)
                 p->next->previous = p->previous;
@@ -264,15 +274,24 @@ static int process_start(Operations *o, Process **ret) {
         return 0;
 }
 
-static int on_prepare(sd_event_source *s _unused_, void *userdata) {
+static void prepare_soon(Operations *o) {
+        (void) sd_event_source_set_time_relative(o->prepare, o->n_spares > 0 ? SPARE_DELAY_USEC : 0);
+        (void) sd_event_source_set_enabled(o->prepare, SD_EVENT_ONESHOT);
+}
+
+static int on_prepare(sd_event_source *s _unused_, uint64_t usec _unused_, void *userdata) {
         Operations *o = userdata;
         int r;
 
-        if (o->spare)
+        if (o->n_spares == SPARES_MAX)
                 return 0;
-        r = process_start(o, &o->spare);
-        if (r < 0)
+        r = process_start(o, &o->spares[o->n_spares]);
+        if (r < 0) {
                 log_warning_errno(r, "Cannot start a spare worker, ignoring: %s", strerror(-r));
+                return 0;
+        }
+        if (++o->n_spares < SPARES_MAX)
+                prepare_soon(o);
         return 0;
 }
 
@@ -313,7 +332,7 @@ static int operation_start(Operation *op) {
         Process *p;
         int r;
 
-        p = TAKE_PTR(o->spare);
+        p = o->n_spares > 0 ? o->spares[--o->n_spares] : NULL;
         r = p ? process_give(p, op) : -EPIPE;
         if (r == -EPIPE) {
                 /* None was ready, or it has died while it waited. */
@@ -335,7 +354,7 @@ static int operation_start(Operation *op) {
                                 o->event, &op->slow, CLOCK_MONOTONIC, op->slow_usec, 0, on_slow, op);
         }
         p->operation = op;
-        (void) sd_event_source_set_enabled(o->prepare, SD_EVENT_ONESHOT);
+        prepare_soon(o);
         return 0;
 }
 
@@ -502,7 +521,7 @@ int operations_new(Operations **ret, sd_event *event, int root_fd, const WorkerP
         r = sd_event_source_set_enabled(o->dispatch, SD_EVENT_OFF);
         if (r < 0)
                 return r;
-        r = sd_event_add_defer(event, &o->prepare, on_prepare, o);
+        r = sd_event_add_time_relative(event, &o->prepare, CLOCK_MONOTONIC, 0, 1, on_prepare, o);
         if (r < 0)
                 return r;
         (void) sd_event_source_set_priority(o->prepare, SD_EVENT_PRIORITY_IDLE);

@@ -83,6 +83,8 @@ static const OperationHandler handler = { .fact = on_fact, .done = on_done };
 
 /* Fixture */
 
+#define SPARES 4U /* as core/operation.c has it */
+
 static unsigned lane_max;
 static const char *lane_name; /* of what is submitted next */
 
@@ -270,7 +272,7 @@ static void test_define(void **state) {
         assert_int_equal(o->n_facts, 1);
         assert_false(tree_has(BUSY UUID_A));
         assert_true(tree_has("etc/mdevctl.d/" P1 "/" UUID_A));
-        RUN_UNTIL(count_children() == 1); /* the spare one */
+        RUN_UNTIL(count_children() == SPARES);
         assert_int_equal(o->n_done, 1);
 }
 
@@ -289,7 +291,7 @@ static void test_ids(void **state) {
         assert_true(operations_lock_fd(operations) >= 0);
 }
 
-/* One process waits ready, and never more than one. */
+/* Some processes wait ready, and never more than these. */
 static void test_spare(void **state) {
         Owner *o = new_owner("a");
 
@@ -297,20 +299,20 @@ static void test_spare(void **state) {
 
         start(NULL, 4, 4);
         assert_int_equal(count_children(), 0);
-        RUN_UNTIL(count_children() == 1);
+        RUN_UNTIL(count_children() == SPARES);
         run_idle();
-        assert_int_equal(count_children(), 1);
+        assert_int_equal(count_children(), SPARES);
 
         slow_type("slow");
         submit(UUID_A, o, REQUEST_CREATE, OPERATION_CREATE, "slow");
-        assert_int_equal(count_children(), 1); /* it was taken */
-        RUN_UNTIL(count_children() == 2);
+        assert_int_equal(count_children(), SPARES); /* one was taken */
+        RUN_UNTIL(count_children() == SPARES + 1);
         run_idle();
-        assert_int_equal(count_children(), 2);
+        assert_int_equal(count_children(), SPARES + 1);
         release("slow", (char[37]){});
-        RUN_UNTIL(o->n_done > 0 && count_children() == 1);
+        RUN_UNTIL(o->n_done > 0 && count_children() == SPARES);
         run_idle();
-        assert_int_equal(count_children(), 1);
+        assert_int_equal(count_children(), SPARES);
 }
 
 /* Types that change are told after the result, whoever the operation's owner is. */
@@ -407,22 +409,22 @@ static void test_limits(void **state) {
         assert_int_equal(o[4]->n_done, 0);
         assert_true(tree_has(BUSY "00000003-4455-6677-8899-aabbccddeeff")); /* but of what waits */
 
-        /* Two processes and the spare one, and no more; the next goes when one has ended, in order. */
-        RUN_UNTIL(count_children() == 3);
+        /* Two processes and the spare ones, and no more; the next goes when one has ended, in order. */
+        RUN_UNTIL(count_children() == SPARES + 2);
         run_idle();
-        assert_int_equal(count_children(), 3);
+        assert_int_equal(count_children(), SPARES + 2);
         for (unsigned i = 0; i < 4; i++) {
                 unsigned which = (unsigned[]){ 1, 2, 0, 3 }[i];
 
                 release(PATH("slow-%u", which), uuid);
                 assert_int_equal(uuid[7] - '0', which);
                 RUN_UNTIL(o[which]->n_done);
-                RUN_UNTIL((count_children() == (unsigned[]){ 3, 3, 2, 1 }[i]));
+                RUN_UNTIL((count_children() == SPARES + (unsigned[]){ 2, 2, 1, 0 }[i]));
         }
         assert_string_equal(told, "done 1;done 2;done 0;done 3;");
 
         /* There is room again. */
-        RUN_UNTIL(count_children() == 1);
+        RUN_UNTIL(count_children() == SPARES);
         submit("00000004-4455-6677-8899-aabbccddeeff", o[4], REQUEST_DEFINE, OPERATION_DEFINE, "slow-0");
         RUN_UNTIL(o[4]->n_done);
         for (unsigned i = 0; i < ELEMENTSOF(o); i++)
@@ -617,7 +619,7 @@ static void assert_ends(const char *how, FailureKind kind, const char *detail, u
         start(how, 4, 4);
         submit(UUID_A, o, REQUEST_CREATE, OPERATION_CREATE, "t");
         RUN_UNTIL(o->n_done);
-        RUN_UNTIL(count_children() <= 1);
+        RUN_UNTIL(count_children() <= SPARES);
         run_idle();
         assert_int_equal(o->n_done, 1);
         assert_int_equal(o->n_facts, n_facts);
@@ -660,7 +662,7 @@ static void test_killed(void **state) {
 
         start("hang", 4, 4);
         submit(UUID_A, o, REQUEST_CREATE, OPERATION_CREATE, "t");
-        assert_int_equal(list_children(pids), 1); /* the spare one comes later */
+        assert_int_equal(list_children(pids), 1); /* spare ones come later */
         run_idle();
         assert_int_equal(o->n_done, 0);
         assert_int_equal(kill(pids[0], SIGKILL), 0);
@@ -670,7 +672,7 @@ static void test_killed(void **state) {
         assert_int_equal(o->n_done, 1);
 }
 
-/* The spare one dies before it is needed: another takes its place, and the operation does not notice. */
+/* A spare one dies before it is needed: another takes its place, and the operation does not notice. */
 static void test_spare_dies(void **state) {
         Owner *o = new_owner("a");
         pid_t pids[64];
@@ -758,7 +760,7 @@ static void test_end_idle(void **state) {
         start(NULL, 4, 4);
         RUN_UNTIL(count_children() == 1);
         operations = operations_free(operations);
-        reap_all(); /* the spare one sees that it is not needed */
+        reap_all(); /* spare ones see that they are not needed */
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
