@@ -305,7 +305,8 @@ void manager_commit(Manager *m) {
 
         for (size_t i = 0; i < n; i++)
                 if (changes[i].device) {
-                        log_device(m, &changes[i]);
+                        if (log_enabled(level(m)))
+                                log_device(m, &changes[i]);
                         drop_record(m, &changes[i]);
                 } else
                         log_parent(m, &changes[i]);
