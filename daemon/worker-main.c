@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The worker: takes one request from its standard input, a socket, does it, sends what came of it, and ends.
- * It is started before it is needed, so it may wait for its request as long as the daemon lives; end of file
- * before a request means that there will be none. A daemon that dies meanwhile stops nothing. */
+/* The worker: takes a request from its standard input, a socket, does it, sends what came of it, and takes
+ * the next, or ends if it has said that it does not stay. It is started before it is needed, so it may wait
+ * for a request as long as the daemon lives; end of file means that there will be none. A daemon that dies
+ * meanwhile stops nothing. */
 
 #include <fcntl.h>
 #include <signal.h>
@@ -70,6 +71,7 @@ static int receive_request(Request *ret, int *ret_lock_fd) {
 typedef struct Sender {
         Buffer out;
         int error;
+        bool stays;
 } Sender;
 
 static int flush(Sender *s) {
@@ -89,18 +91,38 @@ static int send_frame(const Frame *frame, void *userdata) {
         r = frame_encode(frame, &s->out);
         if (r < 0)
                 return r;
+        if (frame->kind == FRAME_RESULT)
+                s->stays = frame->stays;
 
         return s->out.size >= SEND_STEP || frame->kind == FRAME_RESULT || frame->kind == FRAME_ACTION
                         ? flush(s)
                         : 0;
 }
 
-int main(int argc, char *argv[]) {
+/* Return: 1 if there is to be another; 0 if not; a negative errno. */
+static int serve(const char *root) {
         _cleanup_(request_done) Request request = {};
         _cleanup_(closep) int root_fd = -EBADF, lock_fd = -EBADF;
         Sender sender = {};
+        int r;
+
+        r = receive_request(&request, &lock_fd);
+        if (r <= 0)
+                return 0;
+        root_fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (root_fd < 0)
+                return -errno;
+
+        effect_perform(root_fd, &request, TAKE_FD(lock_fd), send_frame, &sender);
+        (void) flush(&sender);
+        buffer_done(&sender.out);
+        return sender.error < 0 ? sender.error : sender.stays;
+}
+
+int main(int argc, char *argv[]) {
         const char *root = argc == 2 ? startswith(argv[1], "--root=") : argc == 1 ? "/" : NULL;
         sigset_t all;
+        int r;
 
         if (!root) {
                 fprintf(stderr, "mdevd-worker is started by mdevd, and does nothing by itself.\n");
@@ -116,14 +138,8 @@ int main(int argc, char *argv[]) {
         (void) sigprocmask(SIG_SETMASK, &all, NULL);
         (void) umask(0022);
 
-        if (receive_request(&request, &lock_fd) <= 0)
-                return EXIT_SUCCESS;
-        root_fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
-        if (root_fd < 0)
-                return EXIT_FAILURE;
-
-        effect_perform(root_fd, &request, TAKE_FD(lock_fd), send_frame, &sender);
-        (void) flush(&sender);
-        buffer_done(&sender.out);
-        return sender.error < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+        do
+                r = serve(root);
+        while (r > 0);
+        return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

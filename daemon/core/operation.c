@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* A process and an operation are two things, because they end at different times: an operation ends with the
- * frame FRAME_RESULT, its process goes on to read the types that have changed, and then exits. A process is
- * forgotten when it has exited and its socket is drained; "exited" alone would lose the last frames, "end of
- * file" alone leave a zombie.
+ * frame FRAME_RESULT, its process then exits, or is a spare one again if it has said that it stays. A process
+ * is forgotten when it has exited and its socket is drained; "exited" alone would lose the last frames, "end
+ * of file" alone leave a zombie.
  *
  * Some spare processes wait ready with empty sockets, so that an operation does not pay for its start. To
  * start one holds up the loop, and takes the processor from the worker that is at it: as long as there is one
@@ -56,7 +56,7 @@ struct Process {
         Worker *worker;
         sd_event_source *io, *child;
         sd_event_source *more; /* for what was received and not looked at yet */
-        Operation *operation;  /* NULL: a spare one, or one whose operation is over */
+        Operation *operation;  /* NULL: a spare one, or one that is about to exit */
         Lane *counted;         /* in whose n_running it is; NULL: in none's */
 };
 
@@ -155,12 +155,27 @@ static Process *process_free(Process *p) {
 
 DEFINE_CLEANUP(Process *, process_free);
 
-/* Gives up on a process that could not be given its request: it sees its socket closed and exits, and is
- * reaped then. */
+/* Gives up on a process that could not be given its request, or is one too many: it sees its socket closed
+ * and exits, and is reaped then. */
 static void process_abandon(Process *p) {
         p->io = sd_event_source_disable_unref(p->io);
         p->more = sd_event_source_disable_unref(p->more);
         p->worker = worker_free(p->worker);
+}
+
+static void prepare_soon(Operations *o) {
+        (void) sd_event_source_set_time_relative(o->prepare, o->n_spares > 0 ? SPARE_DELAY_USEC : 0);
+        (void) sd_event_source_set_enabled(o->prepare, SD_EVENT_ONESHOT);
+}
+
+/* Its operation is over, and it waits for another. */
+static void process_keep(Process *p) {
+        Operations *o = p->all;
+
+        if (o->n_spares < SPARES_MAX)
+                o->spares[o->n_spares++] = p;
+        else
+                process_abandon(p);
 }
 
 /* Takes what has arrived, but no more than @max frames: a worker that has much to tell must not hold up the
@@ -191,8 +206,14 @@ static void process_receive(Process *p, unsigned max) {
                         o->types(&frame, o->userdata);
                 else if (p->operation && frame.op == p->operation->request.op) {
                         if (frame.kind == FRAME_RESULT) {
+                                Operation *op = TAKE_PTR(p->operation);
+
                                 process_uncount(p);
-                                operation_finish(TAKE_PTR(p->operation), &frame);
+                                if (frame.stays)
+                                        process_keep(p);
+                                else
+                                        prepare_soon(o);
+                                operation_finish(op, &frame);
                         } else
                                 p->operation->handler->fact(&frame, p->operation->owner);
                 } else
@@ -233,6 +254,7 @@ static int on_process_exit(sd_event_source *s _unused_, const siginfo_t *si, voi
         op = TAKE_PTR(p->operation);
         (void) process_free(p);
         if (op) {
+                prepare_soon(op->all);
                 process_describe_end(si, how);
                 operation_fail(op, FAILURE_WORKER, 0, how);
         }
@@ -274,24 +296,28 @@ static int process_start(Operations *o, Process **ret) {
         return 0;
 }
 
-static void prepare_soon(Operations *o) {
-        (void) sd_event_source_set_time_relative(o->prepare, o->n_spares > 0 ? SPARE_DELAY_USEC : 0);
-        (void) sd_event_source_set_enabled(o->prepare, SD_EVENT_ONESHOT);
+/* Those that are at an operation come back, most of them. */
+static bool needs_spare(const Operations *o) {
+        unsigned n = o->n_spares;
+
+        for (const Process *p = o->processes; p; p = p->next)
+                n += p->operation != NULL;
+        return o->n_spares == 0 || n < SPARES_MAX;
 }
 
 static int on_prepare(sd_event_source *s _unused_, uint64_t usec _unused_, void *userdata) {
         Operations *o = userdata;
         int r;
 
-        if (o->n_spares == SPARES_MAX)
+        if (!needs_spare(o))
                 return 0;
         r = process_start(o, &o->spares[o->n_spares]);
         if (r < 0) {
                 log_warning_errno(r, "Cannot start a spare worker, ignoring: %s", strerror(-r));
                 return 0;
         }
-        if (++o->n_spares < SPARES_MAX)
-                prepare_soon(o);
+        o->n_spares++;
+        prepare_soon(o);
         return 0;
 }
 

@@ -225,6 +225,10 @@ bool callouts_exist(const Callouts *c) {
         return c->callouts.n > 0;
 }
 
+bool notifiers_exist(const Callouts *c) {
+        return c->notifiers.n > 0;
+}
+
 /* One call */
 
 static const char *const state_words[] = {

@@ -43,8 +43,9 @@ int callouts_new(Callouts **ret, int root_fd, const Capabilities *known, unsigne
 Callouts *callouts_free(Callouts *c);
 DEFINE_CLEANUP(Callouts *, callouts_free);
 
-/* Whether there is any call-out at all. */
+/* Whether there is any call-out at all; any notifier. */
 bool callouts_exist(const Callouts *c);
+bool notifiers_exist(const Callouts *c);
 
 /* @d: the device and its definition as scripts are given it; copied. One without a type is nobody's, and no
  * script is called. Return: 0; -ENOMEM. */

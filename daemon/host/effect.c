@@ -315,6 +315,13 @@ static bool request_needs_scripts(const Request *r) {
         return (r->kind != REQUEST_LOOK || r->finish) && r->kind != REQUEST_SCAN && r->kind != REQUEST_TYPES;
 }
 
+/* Whether the process is as good as new for another request. To scripts a process is an operation: where
+ * there are any, each has its own. Who has read all files has used much memory, and is seldom needed. */
+static bool may_stay(const Effect *e) {
+        return (e->request->kind != REQUEST_SCAN || e->request->parents) &&
+                        (!e->callouts || (!callouts_exist(e->callouts) && !notifiers_exist(e->callouts)));
+}
+
 static void perform(Effect *e) {
         const Request *request = e->request;
         const CalloutListener listener = { .said = on_said, .learned = on_learned, .userdata = e };
@@ -389,6 +396,7 @@ void effect_perform(int root_fd, const Request *request, int lock_fd, EffectEmit
 
         /* First the lock, then the word: who hears that it is over may begin the next operation at once. */
         e.lock_fd = safe_close(e.lock_fd);
+        e.result.stays = may_stay(&e);
         emit(&e, &e.result, FRAME_RESULT);
 
         frame_done(&e.result);

@@ -248,6 +248,7 @@ int frame_encode(const Frame *f, Buffer *b) {
         case FRAME_RESULT:
                 put_failure(&w, &f->failure);
                 put_u32(&w, f->created);
+                put_u32(&w, f->stays);
                 break;
         case _FRAME_KIND_MAX:
                 w.error = -EINVAL;
@@ -625,6 +626,7 @@ int frame_decode(const char *data, size_t size, Frame *ret, size_t *ret_used) {
         case FRAME_RESULT:
                 get_failure(&r, &frame.failure);
                 frame.created = get_bool(&r);
+                frame.stays = get_bool(&r);
                 break;
         case _FRAME_KIND_MAX:
                 return -EBADMSG;

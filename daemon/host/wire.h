@@ -77,7 +77,8 @@ typedef enum FrameKind {
         FRAME_CAPABILITY, /* fingerprint, capability: what was found out about the scripts of a type */
         FRAME_ACTION, /* definition, action: with @exists scripts let it begin, without they know of its end
                        */
-        FRAME_RESULT, /* failure; created: a device was made and is there */
+        FRAME_RESULT, /* failure; created: a device was made and is there; stays: another request can be sent
+                       */
         _FRAME_KIND_MAX,
 } FrameKind;
 
@@ -108,6 +109,7 @@ typedef struct Frame {
         Capability capability;
         Failure failure;
         bool created;
+        bool stays;
 } Frame;
 
 #define FRAME_INIT ((Frame){ .sighting = SIGHTING_INIT, .failure = FAILURE_INIT })

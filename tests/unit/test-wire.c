@@ -172,6 +172,7 @@ static Frame make_frame(unsigned i) {
         default:
                 f.kind = FRAME_RESULT;
                 f.created = true;
+                f.stays = true;
                 f.failure = (Failure){ .kind = FAILURE_ATTRIBUTE,
                         .error = ENOSPC,
                         .index = UINT32_MAX,
@@ -261,6 +262,7 @@ static void assert_frames_equal(const Frame *a, const Frame *b) {
         assert_streq_ptr(a->parent, b->parent);
         assert_true(types_equal(&a->types, &b->types));
         assert_int_equal(a->created, b->created);
+        assert_int_equal(a->stays, b->stays);
         assert_int_equal(a->attributes.n, b->attributes.n);
         assert_true(attributes_equal(&a->attributes, &b->attributes));
         assert_int_equal(a->failed, b->failed);

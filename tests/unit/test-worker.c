@@ -230,10 +230,35 @@ static void test_request(void **state) {
         assert_string_equal(frame.definition.parent, P1);
         expect(w, FRAME_RESULT, 4711, &result);
         assert_int_equal(result.failure.kind, FAILURE_NONE);
-        expect_end(w);
+        assert_true(result.stays);
         assert_int_equal(finish(w), 0);
         assert_file(FILE_A, EMPTY);
         assert_int_equal(tree_mode(FILE_A), S_IFREG | 0644); /* whatever the umask is here */
+}
+
+/* It takes the next one, too; who has read all files has done enough. */
+static void test_requests(void **state) {
+        _cleanup_(frame_done) Frame result = FRAME_INIT, scanned = FRAME_INIT;
+        Worker *w = start();
+
+        (void) state;
+
+        for (OpId op = 1; op <= 3; op++) {
+                frame_done(&result);
+                result = FRAME_INIT;
+                send_request(w, REQUEST_DEFINE, op, -EBADF);
+                expect(w, FRAME_DEFINITION, op, NULL);
+                expect(w, FRAME_RESULT, op, &result);
+                assert_int_equal(result.failure.kind, op == 1 ? FAILURE_NONE : FAILURE_EXISTS_ON_DISK);
+                assert_true(result.stays);
+        }
+        send_request(w, REQUEST_SCAN, 4, -EBADF);
+        expect(w, FRAME_DEFINITION, 4, NULL);
+        expect(w, FRAME_RESULT, 4, &scanned);
+        assert_false(scanned.stays);
+        expect_end(w);
+        assert_int_equal(finish(w), 0);
+        assert_file(FILE_A, EMPTY);
 }
 
 static void test_umask(void **state) {
@@ -343,7 +368,6 @@ static void test_signals(void **state) {
         (void) close(fd);
         expect(w, FRAME_SIGHTING, 1, NULL);
         expect(w, FRAME_RESULT, 1, NULL);
-        expect_end(w);
         assert_int_equal(finish(w), 0);
 }
 
@@ -471,7 +495,6 @@ static void test_descriptors(void **state) {
         (void) close(lock);
         expect(w, FRAME_SIGHTING, 9, NULL);
         expect(w, FRAME_RESULT, 9, NULL);
-        expect_end(w);
         assert_int_equal(finish(w), 0);
         (void) close(extra[0]);
         (void) close(extra[1]);
@@ -622,7 +645,6 @@ static void test_large_request(void **state) {
         assert_int_equal(worker_send(w, &r, -EBADF), 0);
         expect(w, FRAME_DEFINITION, 1, NULL);
         expect(w, FRAME_RESULT, 1, NULL);
-        expect_end(w);
         assert_int_equal(finish(w), 0);
 
         /* One that cannot be sent is not sent in part. */
@@ -646,6 +668,7 @@ int main(void) {
                 TEST(test_replaced_program),
                 TEST(test_by_hand),
                 TEST(test_request),
+                TEST(test_requests),
                 TEST(test_umask),
                 TEST(test_spare),
                 TEST(test_half_request),
