@@ -73,9 +73,7 @@ static Place *find_place(Watching *w, const char *where) {
 
 /* One whose definitions an operation is writing waits for that. */
 static bool is_ripe(const Manager *m, const Place *p) {
-        const Device *d = p->has_uuid ? registry_find(m->registry, &p->uuid) : NULL;
-
-        return !d || !d->op_writes;
+        return !p->has_uuid || !registry_is_written(m->registry, &p->uuid);
 }
 
 static int read_places(Manager *m) {

@@ -252,6 +252,12 @@ Device *registry_find(const Registry *r, const Uuid *uuid) {
                                                                                                        : NULL;
 }
 
+bool registry_is_written(const Registry *r, const Uuid *uuid) {
+        const Device *d = registry_slot(r, uuid);
+
+        return d && d->op_writes;
+}
+
 Parent *registry_find_parent(const Registry *r, const char *name) {
         Parent *p = registry_parent_slot(r, name);
 

@@ -157,6 +157,10 @@ const Type *parent_find_type(const Parent *p, const char *type);
 Device *registry_find(const Registry *r, const Uuid *uuid);
 Parent *registry_find_parent(const Registry *r, const char *name);
 
+/* Whether an operation is under way that writes definitions of @uuid, be it the first, of which nothing is
+ * visible yet. */
+bool registry_is_written(const Registry *r, const Uuid *uuid);
+
 /* All visible ones in order of UUID or name. @ret: free() the vector; its elements are borrowed as above.
  * Return: 0; -ENOMEM. */
 int registry_list(const Registry *r, Device ***ret, size_t *ret_n);

@@ -573,7 +573,9 @@ static void test_invisible_while_defined_first(void **state) {
 
         (void) state;
 
+        assert_false(registry_is_written(r, &uuid));
         (void) begin_define(P);
+        assert_true(registry_is_written(r, &uuid));
         assert_null(registry_find(r, &uuid));
         assert_int_equal(registry_list(r, &list, &n), 0);
         assert_int_equal(n, 0);
