@@ -111,9 +111,6 @@ static int append_row(sd_bus_message *reply, const Device *d, const char *parent
 static int append_device(sd_bus_message *reply, const Device *d, Filter *filter, sd_bus_error *error) {
         int r;
 
-        if (filter->has_uuid && !uuid_equal(&filter->uuid, &d->uuid))
-                return 0;
-
         if (d->parent && !device_find_definition(d, d->parent->name)) {
                 r = append_row(reply, d, d->parent->name, NULL, filter, error);
                 if (r < 0)
@@ -124,6 +121,25 @@ static int append_device(sd_bus_message *reply, const Device *d, Filter *filter,
                 if (r < 0)
                         return r;
         }
+        return 0;
+}
+
+/* Those among which the filter chooses: one is looked up, and not looked for. As registry_list(). */
+static int list_candidates(const Registry *r, const Filter *filter, Device ***ret, size_t *ret_n) {
+        Device *d;
+
+        if (!filter->has_uuid)
+                return registry_list(r, ret, ret_n);
+
+        *ret = calloc(1, sizeof **ret);
+        if (!*ret)
+                return -ENOMEM;
+        d = registry_find(r, &filter->uuid);
+        if (d && device_is_visible(d)) {
+                **ret = d;
+                *ret_n = 1;
+        } else
+                *ret_n = 0;
         return 0;
 }
 
@@ -156,8 +172,8 @@ int method_list_devices(sd_bus_message *m, void *userdata, sd_bus_error *error) 
                 filter.has_uuid = true;
         }
 
-        manager_recheck(b->manager);
-        r = registry_list(manager_registry(b->manager), &devices, &n);
+        manager_recheck(b->manager, filter.has_uuid ? &filter.uuid : NULL);
+        r = list_candidates(manager_registry(b->manager), &filter, &devices, &n);
         if (r < 0)
                 return r;
 

@@ -66,8 +66,9 @@ const Registry *manager_registry(const Manager *m);
 const InvalidDefinition *manager_invalid_definitions(const Manager *m, size_t *ret_n);
 bool manager_is_settled(const Manager *m);
 
-/* Compares what lives with sysfs, so that an answer that follows is true now and not as of the last event. */
-void manager_recheck(Manager *m);
+/* Compares what lives with sysfs, so that an answer that follows is true now and not as of the last event:
+ * all devices, or (with @uuid) one, at a cost that does not depend on how many there are. */
+void manager_recheck(Manager *m, const Uuid *uuid);
 
 /* What an incomplete request means, found out before it is authorized so that the authorization is about the
  * real parent and type. On success the strings of *@d that were empty are filled in. On error @d is what it

@@ -220,10 +220,16 @@ static int uuid_sort(const void *a, const void *b) {
         return uuid_order(a, b);
 }
 
-void manager_recheck(Manager *m) {
+void manager_recheck(Manager *m, const Uuid *uuid) {
         _cleanup_(freep) Device **devices = NULL;
         _cleanup_(freep) Uuid *uuids = NULL;
         size_t n_uuids = 0, n_devices = 0, i = 0;
+
+        if (uuid) {
+                look(m, uuid, NULL, false);
+                manager_commit(m);
+                return;
+        }
 
         /* One readdir tells who came and who went; only those are looked at. Both lists are in order. */
         if (m->sys_fd < 0 || sysfs_list_devices(m->sys_fd, &uuids, &n_uuids) < 0 ||
