@@ -7,7 +7,7 @@ import math
 
 WIDTH, HEIGHT = 640, 360
 LEFT, RIGHT, TOP, BOTTOM = 80, 190, 30, 50
-COLOURS = ["#1565c0", "#c62828", "#2e7d32", "#6a1b9a", "#ef6c00"]
+COLOURS = ["#1565c0", "#00838f", "#c62828", "#2e7d32", "#6a1b9a", "#ef6c00"]
 
 
 class Axis:
