@@ -23,6 +23,13 @@ PLAYS = {
                          lambda mdevd, uuid: mdevd.begin_undefine(uuid)),
 }
 
-# It changes nothing, but what it reads decides what is believed to be there.
-RESCAN = Play(State({A: SMALL, B: LARGE}), State({A: SMALL, B: LARGE}),
-              lambda mdevd, _: mdevd.begin_manager("Rescan"))
+
+class Rescan(Play):
+    """It changes nothing, but what it reads decides what is believed to be there."""
+
+    def subject(self, uuid):
+        return ""
+
+
+RESCAN = Rescan(State({A: SMALL, B: LARGE}), State({A: SMALL, B: LARGE}),
+                lambda mdevd, _: mdevd.begin_manager("Rescan"))

@@ -31,9 +31,6 @@ from guest import wait_until  # noqa: E402
 # What a program on a busy machine may take.
 PATIENCE = 60
 
-# Now and then another operation of the daemon's own takes the worker that is followed.
-ATTEMPTS = 5
-
 DONE = "done"
 FAILED = "org.freedesktop.DBus.Error.Failed"
 
@@ -237,6 +234,10 @@ class Play:
         self.before, self.after = before, after
         self._begin = begin
 
+    def subject(self, uuid):
+        """Whose operation the worker is given: see Cutter."""
+        return uuid
+
     def prepare(self, stage, uuid):
         for parent, (type, autostart, attributes) in self.before.definitions.items():
             stage.client.define(parent, type, uuid, attributes, autostart=autostart, alternate=True)
@@ -271,7 +272,7 @@ def cut_once(stage, play, who, nth):
     """Returns where it was cut, None if the operation has not that many calls; and what is wrong then."""
     name = str(uuid.uuid4())
     play.prepare(stage, name)
-    cutter = Cutter(stage.program, stage.daemon.process.pid, who, nth)
+    cutter = Cutter(stage.program, stage.daemon.process.pid, who, play.subject(name), nth)
     answer = answer_of(play.begin(stage, name))
     cut = cutter.end()
     troubles = []
@@ -294,7 +295,7 @@ def fail_once(stage, play, what, nth, pattern):
     """The same for a worker whose NTH call on the store fails; the daemon is not restarted."""
     name = str(uuid.uuid4())
     play.prepare(stage, name)
-    cutter = Cutter(stage.program, stage.daemon.process.pid, WORKER, nth, what, pattern)
+    cutter = Cutter(stage.program, stage.daemon.process.pid, WORKER, play.subject(name), nth, what, pattern)
     call = play.begin(stage, name)
     try:
         call.result()
@@ -360,15 +361,12 @@ def let_fail(stage, play, label, what, pattern, some, figures):
 
 
 def count_calls(stage, play, who, what, pattern):
-    for _ in range(ATTEMPTS):
-        name = str(uuid.uuid4())
-        play.prepare(stage, name)
-        cutter = Cutter(stage.program, stage.daemon.process.pid, who, 0, what, pattern)
-        play.begin(stage, name).result()
-        cutter.end()
-        assert not stage.clean_up(name)
-        if cutter.count() > 0:
-            break
+    name = str(uuid.uuid4())
+    play.prepare(stage, name)
+    cutter = Cutter(stage.program, stage.daemon.process.pid, who, play.subject(name), 0, what, pattern)
+    play.begin(stage, name).result()
+    cutter.end()
+    assert not stage.clean_up(name)
     return cutter.count()
 
 
@@ -376,10 +374,7 @@ def try_calls(total, some, attempt, label, figures):
     """Try to cut at SOME of TOTAL calls, or at all, and beyond until there are no more."""
     step = max(1, total // some) if some else 1
     for nth in range(1 + step // 2, total + 1, step) if some else itertools.count(1):
-        for _ in range(ATTEMPTS):
-            cut, troubles = attempt(nth)
-            figures.add(label, cut, troubles)
-            if cut:
-                break
+        cut, troubles = attempt(nth)
+        figures.add(label, cut, troubles)
         if not cut and nth > total:
             break
