@@ -1,26 +1,35 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* One vector of fields per line, handed to sd_journal_sendv(). The journal is used only if standard error is
- * its stream ($JOURNAL_STREAM names the same inode, as systemd documents it): a daemon started by hand then
- * logs where the person who started it looks. */
+/* One datagram of fields per line, in the journal's own protocol. The journal is used only if standard error
+ * is its stream ($JOURNAL_STREAM names the same inode, as systemd documents it): a daemon started by hand
+ * then logs where the person who started it looks.
+ *
+ * Not sd_journal_sendv(3), which waits for as long as the journal is stuck, and the daemon with it: here a
+ * moment is waited for a journal that is just busy, and after one that took nothing in that time no more
+ * until it takes something. Nor is any memory needed that may not be there. */
 
-#define SD_JOURNAL_SUPPRESS_LOCATION
-
+#include <endian.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/uio.h>
-
-#include <systemd/sd-journal.h>
+#include <sys/time.h>
+#include <sys/un.h>
 
 #include "base/log.h"
 
-#define FIELDS_MAX 24U
 #define LINE_BYTES_MAX 8192U
+#define ENTRY_BYTES_MAX (3U * LINE_BYTES_MAX)
+
+/* Less than anybody notices who waits for an answer, and long for a journal that is alive. */
+#define PATIENCE_USEC (250 * 1000)
 
 static int log_max_level = LOG_INFO;
 static bool log_to_journal;
 static bool log_to_terminal;
+static int journal_fd = -EBADF;
+static unsigned n_lost;
 
 static bool stderr_is_journal(void) {
         const char *stream = getenv("JOURNAL_STREAM");
@@ -37,46 +46,88 @@ void log_open(int max_level) {
         log_max_level = max_level;
         log_to_journal = stderr_is_journal();
         log_to_terminal = isatty(STDERR_FILENO);
+        if (!log_to_journal || journal_fd >= 0)
+                return;
+
+        journal_fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        (void) setsockopt(journal_fd, SOL_SOCKET, SO_SNDTIMEO, &(struct timeval){ .tv_usec = PATIENCE_USEC },
+                        sizeof(struct timeval));
 }
 
 bool log_enabled(int level) {
         return level <= log_max_level;
 }
 
-/* Owns the strings of one line. Fields that do not fit or cannot be allocated are left out. */
-typedef struct Line {
-        struct iovec iov[FIELDS_MAX];
-        int n;
-} Line;
-
-static void line_add(Line *line, const char *format, ...) _printf_(2, 3);
-
-static void line_add(Line *line, const char *format, ...) {
-        va_list ap;
-        char *s;
-        int n;
-
-        if (line->n >= (int) FIELDS_MAX)
-                return;
-
-        va_start(ap, format);
-        n = vasprintf(&s, format, ap);
-        va_end(ap);
-        if (n < 0)
-                return;
-
-        line->iov[line->n++] = (struct iovec){ .iov_base = s, .iov_len = (size_t) n };
+unsigned log_lost(void) {
+        return n_lost;
 }
 
-static void line_done(Line *line) {
-        for (int i = 0; i < line->n; i++)
-                free(line->iov[i].iov_base);
+/* What is sent for one line. Fields that do not fit are left out. */
+typedef struct Entry {
+        char text[ENTRY_BYTES_MAX];
+        size_t size;
+} Entry;
+
+static void entry_add(Entry *e, const char *name, const char *format, ...) _printf_(3, 4);
+
+/* NAME=value, or if there is more than one line in the value, NAME, its size, and the value. */
+static void entry_add(Entry *e, const char *name, const char *format, ...) {
+        size_t name_size = strlen(name), head = name_size + 1 + sizeof(uint64_t);
+        char *p = e->text + e->size, *value = p + head;
+        uint64_t size;
+        va_list ap;
+        int n;
+
+        if (e->size + head + 2 > sizeof e->text)
+                return;
+        va_start(ap, format);
+        n = vsnprintf(value, sizeof e->text - e->size - head - 1, format, ap);
+        va_end(ap);
+        if (n < 0 || (size_t) n >= sizeof e->text - e->size - head - 1)
+                return;
+
+        p = mempcpy(p, name, name_size);
+        if (memchr(value, '\n', (size_t) n)) {
+                *p++ = '\n';
+                size = htole64((uint64_t) n);
+                p = mempcpy(p, &size, sizeof size);
+        } else {
+                *p++ = '=';
+                memmove(p, value, (size_t) n);
+        }
+        p += n;
+        *p++ = '\n';
+        e->size = (size_t) (p - e->text);
+}
+
+static bool entry_send(const Entry *e) {
+        static const struct sockaddr_un journal = { .sun_family = AF_UNIX,
+                .sun_path = "/run/systemd/journal/socket" };
+        int flags = MSG_NOSIGNAL | (n_lost > 0 ? MSG_DONTWAIT : 0);
+
+        return sendto(journal_fd, e->text, e->size, flags, (const struct sockaddr *) &journal,
+                               sizeof journal) >= 0;
+}
+
+/* Before the first line that the journal takes again it is told how many it did not. */
+static bool tell_lost(void) {
+        Entry entry = {};
+
+        if (n_lost == 0)
+                return true;
+        entry_add(&entry, "MESSAGE", "Lines lost before this one, because the journal did not take them: %u.",
+                        n_lost);
+        entry_add(&entry, "PRIORITY", "%d", LOG_WARNING);
+        if (!entry_send(&entry))
+                return false;
+        n_lost = 0;
+        return true;
 }
 
 void log_full(int level, int error, const char *message_id, const LogField *fields, const char *file,
                 int line_number, const char *function, const char *format, ...) {
-        _cleanup_(line_done) Line line = {};
         char message[LINE_BYTES_MAX];
+        Entry entry;
         int saved = errno;
         va_list ap;
 
@@ -96,19 +147,21 @@ void log_full(int level, int error, const char *message_id, const LogField *fiel
                 return;
         }
 
-        line_add(&line, "MESSAGE=%s", message);
-        line_add(&line, "PRIORITY=%d", level);
-        line_add(&line, "CODE_FILE=%s", file);
-        line_add(&line, "CODE_LINE=%d", line_number);
-        line_add(&line, "CODE_FUNC=%s", function);
+        entry.size = 0;
+        entry_add(&entry, "MESSAGE", "%s", message);
+        entry_add(&entry, "PRIORITY", "%d", level);
+        entry_add(&entry, "CODE_FILE", "%s", file);
+        entry_add(&entry, "CODE_LINE", "%d", line_number);
+        entry_add(&entry, "CODE_FUNC", "%s", function);
         if (error != 0)
-                line_add(&line, "ERRNO=%d", error);
+                entry_add(&entry, "ERRNO", "%d", abs(error));
         if (message_id)
-                line_add(&line, "MESSAGE_ID=%s", message_id);
+                entry_add(&entry, "MESSAGE_ID", "%s", message_id);
         for (const LogField *f = fields; f && f->name; f++)
                 if (!isempty(f->value))
-                        line_add(&line, "%s=%s", f->name, f->value);
+                        entry_add(&entry, f->name, "%s", f->value);
 
-        (void) sd_journal_sendv(line.iov, line.n);
+        if (!tell_lost() || !entry_send(&entry))
+                n_lost++;
         errno = saved;
 }

@@ -5,7 +5,8 @@
  *
  * Where standard error is the journal's own stream, entries go to the journal with all their fields.
  * Elsewhere (a terminal, a test) the sentence alone goes to standard error, with a <N> priority prefix if it
- * is no terminal. Nothing here fails: a log line that cannot be written is lost. */
+ * is no terminal. Nothing here fails or waits for long: a line that the journal does not take is lost, and
+ * when it takes lines again it is told how many. No memory is asked for. */
 
 #include <syslog.h>
 
@@ -20,6 +21,9 @@ typedef struct LogField {
 void log_open(int max_level);
 
 bool log_enabled(int level);
+
+/* How many lines the journal has not taken since the last that it took. */
+unsigned log_lost(void);
 
 /* @error: an errno (either sign) to be told as the journal field ERRNO, 0 for none. @message_id: 32 hex
  * digits of api/mdevd-messages.h, or NULL. @fields: ended by a NULL name, or NULL. */

@@ -1,40 +1,66 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Standard error is a pipe here, and for the journal's sake it can be declared to be its stream; what would
- * go to the journal ends in the hook. */
+/* Standard error is a pipe here, and for the journal's sake it can be declared to be its stream. What would
+ * go to the journal goes to a socket of ours. */
 
 #include "unit.h"
 
 #include <fcntl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/uio.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
 
 #include "base/log.h"
 
 static int stderr_fd = -EBADF, pipe_fds[2] = { -EBADF, -EBADF };
-static char journal[8192]; /* the fields of the last entry, one a line */
-static unsigned n_entries;
+static int journal_fd = -EBADF;
+static struct sockaddr_un journal_address; /* what stands for the journal's */
+static socklen_t journal_address_size;
 
-int __wrap_sd_journal_sendv(const struct iovec *iov, int n);
+ssize_t __real_sendto(int fd, const void *data, size_t size, int flags, const struct sockaddr *address,
+                socklen_t address_size);
+ssize_t __wrap_sendto(int fd, const void *data, size_t size, int flags, const struct sockaddr *address,
+                socklen_t address_size);
 
-int __wrap_sd_journal_sendv(const struct iovec *iov, int n) {
-        char *p = journal;
+ssize_t __wrap_sendto(int fd, const void *data, size_t size, int flags, const struct sockaddr *address,
+                socklen_t address_size) {
+        const struct sockaddr_un *un = (const struct sockaddr_un *) address;
 
-        for (int i = 0; i < n && iov[i].iov_len < (size_t) (journal + sizeof journal - p) - 2; i++) {
-                p = mempcpy(p, iov[i].iov_base, iov[i].iov_len);
-                *p++ = '\n';
-        }
-        *p = '\0';
-        n_entries++;
-        errno = EBADF;
-        return -EBADF;
+        assert_true(flags & MSG_NOSIGNAL);
+        assert_true(address_size > sizeof un->sun_family);
+        assert_string_equal(un->sun_path, "/run/systemd/journal/socket");
+        return __real_sendto(fd, data, size, flags, (const struct sockaddr *) &journal_address,
+                        journal_address_size);
+}
+
+/* The fields of the next entry, one a line; "" if there is none. */
+static const char *entry(void) {
+        static char text[65536];
+        ssize_t n = recv(journal_fd, text, sizeof text - 1, MSG_DONTWAIT);
+
+        text[MAX(n, (ssize_t) 0)] = '\0';
+        return text;
+}
+
+static int open_socket(void) {
+        journal_address = (struct sockaddr_un){ .sun_family = AF_UNIX };
+        journal_address_size = sizeof journal_address;
+        journal_fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        /* One that the kernel finds a name for. */
+        return bind(journal_fd, (const struct sockaddr *) &journal_address,
+                               sizeof journal_address.sun_family) < 0
+                        ? -1
+                        : getsockname(journal_fd, (struct sockaddr *) &journal_address,
+                                          &journal_address_size);
 }
 
 static int setup(void **state) {
         (void) state;
 
-        journal[0] = '\0';
-        n_entries = 0;
+        if (open_socket() < 0)
+                return -1;
         (void) unsetenv("JOURNAL_STREAM");
         stderr_fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
         if (stderr_fd < 0 || pipe2(pipe_fds, O_CLOEXEC | O_NONBLOCK) < 0)
@@ -49,6 +75,7 @@ static int teardown(void **state) {
         closep(&stderr_fd);
         closep(&pipe_fds[0]);
         closep(&pipe_fds[1]);
+        closep(&journal_fd);
         return 0;
 }
 
@@ -95,7 +122,7 @@ static void test_levels(void **state) {
         assert_string_equal(written(), "<6>i\n");
         log_debug("d");
         assert_string_equal(written(), "<7>d\n");
-        assert_int_equal(n_entries, 0);
+        assert_string_equal(entry(), "");
 }
 
 static void test_errno(void **state) {
@@ -113,10 +140,11 @@ static void test_errno(void **state) {
         errno = ENOTTY;
         assert_int_equal(log_error_errno(-ENOENT, "no file"), -ENOENT);
         assert_int_equal(errno, ENOTTY);
-        assert_non_null(strstr(journal, "\nERRNO=2\n"));
+        assert_non_null(strstr(entry(), "\nERRNO=2\n"));
 }
 
 static void test_journal(void **state) {
+        const char *journal;
         const LogField fields[] = { { "MDEVD_UUID", "u" }, { "MDEVD_TYPE", "" }, { "MDEVD_PARENT", NULL },
                 { "MDEVD_STATE", "active" }, { NULL, NULL }, { "BEHIND", "the end" } };
 
@@ -124,7 +152,7 @@ static void test_journal(void **state) {
 
         open_journal(LOG_INFO);
         log_event(LOG_NOTICE, "0123456789abcdef0123456789abcdef", fields, "Device %s.", "is active");
-        assert_int_equal(n_entries, 1);
+        journal = entry();
         assert_string_equal(written(), "");
         assert_non_null(strstr(journal, "MESSAGE=Device is active.\n"));
         assert_non_null(strstr(journal, "\nPRIORITY=5\n"));
@@ -138,10 +166,12 @@ static void test_journal(void **state) {
         assert_null(strstr(journal, "ERRNO="));
 
         log_debug("below the level");
-        assert_int_equal(n_entries, 1);
+        assert_string_equal(entry(), "");
         log_info("plain");
-        assert_int_equal(n_entries, 2);
+        journal = entry();
+        assert_non_null(strstr(journal, "MESSAGE=plain\n"));
         assert_null(strstr(journal, "MESSAGE_ID="));
+        assert_string_equal(entry(), "");
 }
 
 /* Another file's inode, half a variable, none: the line goes to standard error. */
@@ -170,13 +200,14 @@ static void test_not_the_journal(void **state) {
                 log_info("here");
                 assert_string_equal(written(), "<6>here\n");
         }
-        assert_int_equal(n_entries, 0);
+        assert_string_equal(entry(), "");
 }
 
 /* Too many fields and too long a sentence are cut, not overrun. */
 static void test_bounds(void **state) {
         static char text[20000];
         LogField fields[101] = {};
+        const char *journal;
         char *p;
 
         (void) state;
@@ -187,8 +218,17 @@ static void test_bounds(void **state) {
 
         open_journal(LOG_INFO);
         log_event(LOG_INFO, NULL, fields, "sentence");
-        assert_int_equal(n_entries, 1);
+        journal = entry();
         assert_non_null(strstr(journal, "MESSAGE=sentence\n"));
+        assert_non_null(strstr(journal, "\nFIELD=v\n"));
+
+        /* One that does not fit is left out, those behind it are not. */
+        fields[0] = (LogField){ "LONG", text };
+        fields[1] = (LogField){ "LONGER", text };
+        log_event(LOG_INFO, NULL, fields, "%s", text);
+        journal = entry();
+        assert_true(startswith(journal, "MESSAGE=xxx"));
+        assert_null(strstr(journal, "LONGER"));
         assert_non_null(strstr(journal, "\nFIELD=v\n"));
 
         (void) unsetenv("JOURNAL_STREAM");
@@ -200,6 +240,96 @@ static void test_bounds(void **state) {
         assert_int_equal(p[-1], 'x');
 }
 
+/* More than one line: the size comes before them, and nothing in them looks like a field. */
+static void test_lines(void **state) {
+        static const char expected[] = "MESSAGE\n\x12\0\0\0\0\0\0\0one\nMESSAGE_ID=two\nPRIORITY=6\n";
+        char received[256];
+
+        (void) state;
+
+        open_journal(LOG_INFO);
+        log_info("one\nMESSAGE_ID=two");
+        assert_true(recv(journal_fd, received, sizeof received, MSG_DONTWAIT) > (ssize_t) sizeof expected);
+        assert_memory_equal(received, expected, sizeof expected - 1);
+}
+
+static bool send_to_journal(void) {
+        static int fd = -EBADF;
+
+        if (fd < 0)
+                fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        return __real_sendto(fd, "x", 1, MSG_DONTWAIT, (const struct sockaddr *) &journal_address,
+                               journal_address_size) == 1;
+}
+
+static double now(void) {
+        struct timespec t;
+
+        (void) clock_gettime(CLOCK_MONOTONIC, &t);
+        return (double) t.tv_sec + (double) t.tv_nsec / 1e9;
+}
+
+/* A journal that reads nothing: a moment is waited for it, once. */
+static void test_stuck(void **state) {
+        unsigned n = 0, n_told = 0;
+        char expected[128];
+        const char *text;
+        double began;
+
+        (void) state;
+
+        open_journal(LOG_INFO);
+        began = now();
+        while (log_lost() == 0) {
+                log_info("line %u", n++);
+                assert_true(n < 100000);
+        }
+        for (unsigned i = 0; i < 10000; i++)
+                log_info("line %u", n++);
+        assert_int_equal(log_lost(), 10001);
+        /* Had each waited, that would be 40 minutes; some are lost all the same only after a moment. */
+        assert_true(now() - began > 0.2 && now() - began < 20);
+
+        /* What it took it has in order, then it is told. */
+        for (; *(text = entry()); n_told++) {
+                (void) snprintf(expected, sizeof expected, "MESSAGE=line %u\n", n_told);
+                assert_true(startswith(text, expected));
+        }
+        assert_int_equal(n_told, n - 10001);
+        log_info("here again");
+        assert_int_equal(log_lost(), 0);
+        assert_true(startswith(entry(),
+                        "MESSAGE=Lines lost before this one, because the journal did not take "
+                        "them: 10001.\nPRIORITY=4\n"));
+        assert_true(startswith(entry(), "MESSAGE=here again\n"));
+        assert_string_equal(entry(), "");
+}
+
+/* One that is busy, and not stuck, loses nothing. */
+static void test_busy(void **state) {
+        unsigned n_room = 0;
+        pid_t pid;
+        int status;
+
+        (void) state;
+
+        open_journal(LOG_INFO);
+        while (send_to_journal())
+                n_room++;
+        pid = fork();
+        if (pid == 0) {
+                for (unsigned i = 0; i < n_room + 100; i++)
+                        if (recv(journal_fd, &status, 1, 0) < 0)
+                                _exit(1);
+                _exit(0);
+        }
+        for (unsigned i = 0; i < 100; i++)
+                log_info("line %u", i);
+        assert_int_equal(log_lost(), 0);
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_int_equal(status, 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void) {
@@ -209,6 +339,9 @@ int main(void) {
                 TEST(test_journal),
                 TEST(test_not_the_journal),
                 TEST(test_bounds),
+                TEST(test_lines),
+                TEST(test_stuck),
+                TEST(test_busy),
         };
 
         return cmocka_run_group_tests_name("log", tests, NULL, NULL);
