@@ -88,6 +88,15 @@ static int parse_arguments(int argc, char *argv[], Daemon *d) {
         return 1;
 }
 
+static void on_announced(bool ok, void *userdata) {
+        Daemon *d = userdata;
+
+        if (ok)
+                (void) sd_notify(false, "READY=1");
+        else
+                (void) sd_event_exit(d->event, EXIT_FAILURE);
+}
+
 static void on_ready(const Failure *f, const Uuid *uuid _unused_, void *userdata) {
         Daemon *d = userdata;
 
@@ -96,11 +105,8 @@ static void on_ready(const Failure *f, const Uuid *uuid _unused_, void *userdata
         if (f)
                 log_warning("The definitions could not be read; going on without them.");
 
-        if (bus_announce(d->bus) < 0) {
+        if (bus_announce(d->bus, on_announced, d) < 0)
                 (void) sd_event_exit(d->event, EXIT_FAILURE);
-                return;
-        }
-        (void) sd_notify(false, "READY=1");
 }
 
 static int on_hangup(

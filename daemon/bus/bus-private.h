@@ -16,6 +16,12 @@ struct Bus {
         Auth *auth;
         Clients *clients;
         Turns *turns;
+
+        /* Until we have the name. */
+        BusReply announced;
+        void *announced_userdata;
+        sd_bus_slot *name_acquired, *name_request;
+        sd_event_source *name_patience;
 };
 
 /* Object paths; owned by the caller, NULL without memory. @parent: a name. */

@@ -6,6 +6,13 @@
 #include "base/log.h"
 #include "bus/bus-private.h"
 
+#define NAME_ACQUIRED                                                               \
+        "type='signal',sender='org.freedesktop.DBus',path='/org/freedesktop/DBus'," \
+        "interface='org.freedesktop.DBus',member='NameAcquired',arg0='" MDEVD_BUS_NAME "'"
+
+/* The bus notices within moments that a process has ended. */
+#define NAME_PATIENCE_USEC (5U * UINT64_C(1000000))
+
 char *device_path(const Uuid *uuid) {
         char text[UUID_TEXT_SIZE], *path;
 
@@ -167,10 +174,18 @@ int bus_new(Bus **ret, sd_event *event, Manager *manager, const BusLimits *limit
         return 0;
 }
 
+static void stop_waiting_for_name(Bus *b) {
+        b->announced = NULL;
+        b->name_acquired = sd_bus_slot_unref(b->name_acquired);
+        b->name_request = sd_bus_slot_unref(b->name_request);
+        b->name_patience = sd_event_source_disable_unref(b->name_patience);
+}
+
 Bus *bus_free(Bus *b) {
         if (!b)
                 return NULL;
 
+        stop_waiting_for_name(b);
         (void) turns_free(b->turns);
         (void) auth_free(b->auth);
         (void) clients_free(b->clients);
@@ -180,15 +195,58 @@ Bus *bus_free(Bus *b) {
         return NULL;
 }
 
-int bus_announce(Bus *b) {
+/* The name */
+
+static void announced(Bus *b, const char *problem) {
+        void *userdata = b->announced_userdata;
+        BusReply reply = b->announced;
+
+        if (!reply)
+                return;
+        if (problem)
+                log_error("Cannot take the name %s on the bus: %s", MDEVD_BUS_NAME, problem);
+        stop_waiting_for_name(b);
+        reply(!problem, userdata);
+}
+
+static int on_name_acquired(sd_bus_message *m _unused_, void *userdata, sd_bus_error *e _unused_) {
+        announced(userdata, NULL);
+        return 0;
+}
+
+static int on_name_patience(sd_event_source *s _unused_, uint64_t usec _unused_, void *userdata) {
+        announced(userdata, "another process has it, and does not let go of it.");
+        return 0;
+}
+
+/* What the answer says of success, NameAcquired says too. */
+static int on_name_answer(sd_bus_message *m, void *userdata, sd_bus_error *e _unused_) {
+        const sd_bus_error *error = sd_bus_message_get_error(m);
+
+        if (error)
+                announced(userdata, strempty(error->message));
+        return 0;
+}
+
+int bus_announce(Bus *b, BusReply reply, void *userdata) {
         int r;
 
         manager_set_listener(b->manager, &(ManagerListener){ .changed = on_changed, .userdata = b });
 
-        r = sd_bus_request_name(b->bus, MDEVD_BUS_NAME, 0);
-        if (r < 0)
+        b->announced = reply;
+        b->announced_userdata = userdata;
+        r = sd_bus_add_match_async(b->bus, &b->name_acquired, NAME_ACQUIRED, on_name_acquired, NULL, b);
+        if (r >= 0)
+                r = sd_event_add_time_relative(sd_bus_get_event(b->bus), &b->name_patience, CLOCK_MONOTONIC,
+                                NAME_PATIENCE_USEC, 0, on_name_patience, b);
+        if (r >= 0)
+                r = sd_bus_request_name_async(b->bus, &b->name_request, MDEVD_BUS_NAME, SD_BUS_NAME_QUEUE,
+                                on_name_answer, b);
+        if (r < 0) {
+                stop_waiting_for_name(b);
                 return log_error_errno(
                                 r, "Cannot take the name %s on the bus: %s", MDEVD_BUS_NAME, strerror(-r));
+        }
         return 0;
 }
 

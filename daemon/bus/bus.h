@@ -22,8 +22,14 @@ int bus_new(Bus **ret, sd_event *event, Manager *manager, const BusLimits *limit
 Bus *bus_free(Bus *b);
 DEFINE_CLEANUP(Bus *, bus_free);
 
-/* Begins to tell changes, and takes the name: from here on clients come. Logs its own errors. */
-int bus_announce(Bus *b);
+/* @ok: the name is ours, and clients come; else it could not be had, which has been logged. */
+typedef void (*BusReply)(bool ok, void *userdata);
+
+/* Begins to tell changes, and takes the name: @reply is told once, from the loop. One who has the name yet,
+ * such as a daemon that has ended and the bus has not noticed, is waited for, but not for long. Logs its own
+ * errors.
+ */
+int bus_announce(Bus *b, BusReply reply, void *userdata);
 
 /* Sends what is still to be sent. */
 void bus_flush(Bus *b);

@@ -140,9 +140,10 @@ class Host:
         self.daemon = None
         self.client = None
 
-    def start(self):
-        """Returns a client when mdevd is ready."""
+    def start(self, until=None):
+        """Returns a client when mdevd is ready; before, UNTIL() is called when it has begun."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready, open(self.directory / "log", "wb") as log:
+            (self.directory / "notify").unlink(missing_ok=True)
             ready.bind(str(self.directory / "notify"))
             ready.settimeout(PATIENCE)
             self.daemon = subprocess.Popen(
@@ -155,6 +156,8 @@ class Host:
                 stdout=log,
                 stderr=log,
             )
+            if until:
+                until(ready)
             while b"READY=1" not in ready.recv(4096):
                 pass
         self.client = Client(self.bus)
