@@ -2,6 +2,7 @@
 """What every case begins and ends with: idle parents, no devices, a kernel without complaints, a bound in time."""
 
 import contextlib
+import pwd
 import re
 import signal
 import threading
@@ -79,6 +80,19 @@ def clients():
     """A function that makes one more client."""
     with contextlib.ExitStack() as stack:
         yield lambda: stack.enter_context(bus.Mdevd())
+
+
+@pytest.fixture
+def users():
+    """A function that makes a client that is an ordinary user's."""
+    with contextlib.ExitStack() as stack:
+
+        def make(name="tester"):
+            with bus.as_user(pwd.getpwnam(name).pw_uid):
+                client = bus.Mdevd()
+            return stack.enter_context(client)
+
+        yield make
 
 
 @pytest.fixture

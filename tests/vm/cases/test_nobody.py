@@ -38,19 +38,6 @@ TESTER = str(pwd.getpwnam("tester").pw_uid)
 AS_ROOT_OF_A_NAMESPACE = (*AS_TESTER, "unshare", "--user", "--map-root-user")
 
 
-@pytest.fixture
-def users():
-    """A function that makes a client that is an ordinary user's."""
-    with contextlib.ExitStack() as stack:
-
-        def make(name="tester"):
-            with bus.as_user(pwd.getpwnam(name).pw_uid):
-                client = bus.Mdevd()
-            return stack.enter_context(client)
-
-        yield make
-
-
 def attempts(client, parent, active, defined):
     """One of each thing that not everybody may do."""
     yield client.begin_create(parent, SMALL)

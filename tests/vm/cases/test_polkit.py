@@ -43,19 +43,6 @@ def uid_of_tester():
 
 
 @pytest.fixture
-def users():
-    """A function that makes a client that is an ordinary user's."""
-    with contextlib.ExitStack() as stack:
-
-        def make(name="tester"):
-            with bus.as_user(pwd.getpwnam(name).pw_uid):
-                client = bus.Mdevd()
-            return stack.enter_context(client)
-
-        yield make
-
-
-@pytest.fixture
 def user(users):
     return users()
 
