@@ -13,14 +13,10 @@ static int refuse(sd_bus_error *error, FailureKind kind, const char *subject, co
                 uint32_t index) {
         char beginning[TOLD_MAX + sizeof "…"];
         Failure f = FAILURE_INIT;
-        size_t n = TOLD_MAX;
         int r;
 
         if (subject && strnlen(subject, TOLD_MAX + 1) > TOLD_MAX) {
-                /* Not within a character. */
-                while ((subject[n] & 0xc0) == 0x80)
-                        n--;
-                (void) strcpy(mempcpy(beginning, subject, n), "…");
+                (void) strcpy(mempcpy(beginning, subject, text_whole_size(subject, TOLD_MAX)), "…");
                 subject = beginning;
         }
         (void) failure_set(&f, kind, 0, subject, detail);

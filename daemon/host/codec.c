@@ -16,16 +16,11 @@ DEFINE_CLEANUP(json_tokener *, json_tokener_free);
 
 static const char *const known_keys[] = { "mdev_type", "start", "attrs" };
 
-/* Shortens a text, not within a character. */
 static void cut(char *text, size_t max) {
         static const char mark[] = "…";
-        size_t n = max - strlen(mark);
 
-        if (strlen(text) <= max)
-                return;
-        while ((text[n] & 0xc0) == 0x80)
-                n--;
-        (void) strcpy(text + n, mark);
+        if (strlen(text) > max)
+                (void) strcpy(text + text_whole_size(text, max - strlen(mark)), mark);
 }
 
 static int bad(char **ret_reason, const char *format, ...) _printf_(2, 3);

@@ -61,13 +61,8 @@ char *script_result_said(const ScriptResult *result) {
         size_t size = result->errors_size;
         char *text;
 
-        /* A character may have been cut in two. */
-        if (result->errors_cut) {
-                while (size > 0 && (result->errors[size - 1] & 0xc0) == 0x80)
-                        size--;
-                if (size > 0 && (result->errors[size - 1] & 0xc0) == 0xc0)
-                        size--;
-        }
+        if (result->errors_cut)
+                size = text_whole_size(result->errors, size);
         while (size > 0 && (result->errors[size - 1] == '\0' || strchr(" \t\r\n", result->errors[size - 1])))
                 size--;
         if (size == 0)

@@ -74,6 +74,22 @@ char *text_make_printable(char *text) {
         return text;
 }
 
+size_t text_whole_size(const char *text, size_t size) {
+        size_t at = size, length;
+
+        /* The last character's first byte says how long it is. */
+        while (at > 0 && size - at < 3 && ((unsigned char) text[at - 1] & 0xc0) == 0x80)
+                at--;
+        if (at == 0)
+                return size;
+        at--;
+        length = (unsigned char) text[at] >= 0xf0          ? 4
+                        : (unsigned char) text[at] >= 0xe0 ? 3
+                        : (unsigned char) text[at] >= 0xc0 ? 2
+                                                           : 1;
+        return at + length > size ? at : size;
+}
+
 static bool has_control_character(const char *text) {
         for (const unsigned char *p = (const unsigned char *) text; *p != '\0'; p++)
                 if (*p < 0x20 || *p == 0x7f)

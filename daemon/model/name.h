@@ -18,6 +18,10 @@ bool text_is_utf8(const char *text);
 /* Replaces what is not such text, so that it can at least be shown. Return: @text. */
 char *text_make_printable(char *text);
 
+/* Where to cut a text of which only the first @size bytes are wanted, or there: @size, or what comes before a
+ * character that is cut in two. */
+size_t text_whole_size(const char *text, size_t size);
+
 /* A parent device's name: one path component, UTF-8, no control characters, not the reserved "scripts.d". */
 bool parent_name_is_valid(const char *name);
 

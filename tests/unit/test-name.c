@@ -320,7 +320,24 @@ static void test_every_pair_of_bytes(void **state) {
                 }
 }
 
-#define N_FIXED 5
+/* Characters of each length, cut everywhere. */
+static void test_whole_size(void **state) {
+        static const char text[] = "a\xc3\xa9\xe2\x80\xa6\xf0\x9f\x98\x80z";
+        static const size_t expected[] = { 0, 1, 1, 3, 3, 3, 6, 6, 6, 6, 10, 11 };
+
+        (void) state;
+
+        for (size_t i = 0; i < ELEMENTSOF(expected); i++)
+                assert_int_equal(text_whole_size(text, i), expected[i]);
+
+        /* What is no character at all is kept, and nothing in front of it is looked at. */
+        assert_int_equal(text_whole_size("\x80\x80\x80\x80\x80", 5), 5);
+        assert_int_equal(text_whole_size("\x80", 1), 1);
+        assert_int_equal(text_whole_size("a\x80", 2), 2);
+        assert_int_equal(text_whole_size("\xff", 1), 0);
+}
+
+#define N_FIXED 6
 
 int main(void) {
         static struct CMUnitTest tests[ELEMENTSOF(cases) + N_FIXED] = {
@@ -329,6 +346,7 @@ int main(void) {
                 cmocka_unit_test(test_bounds_of_bytes),
                 cmocka_unit_test(test_every_character),
                 cmocka_unit_test(test_every_pair_of_bytes),
+                cmocka_unit_test(test_whole_size),
         };
         static char names[ELEMENTSOF(cases)][128];
 
