@@ -6,6 +6,10 @@
  * again, so the first answer holds until the bus tells that the sender is gone: by a signal that is listened
  * to from the start, because sd_bus_track would ask for each sender whether it is still there, and wait.
  *
+ * That an answer is polkit's own the bus sees to: it lets a reply through from that connection alone which it
+ * handed the question to, once, whatever its policy. To compare the sender here as well would need polkit's
+ * unique name before it is asked, which it has none as long as the question is yet to start it.
+ *
  * Queries belong to their message. The handler is entered a second time with the same message (sd-bus hands
  * out the very pointer that was queued); when the loop is idle after that, the query has served. A sender
  * that leaves meanwhile takes its queries with it, and polkit is told. */
