@@ -8,7 +8,6 @@
 #include "tree.h"
 
 #include <json-c/json.h>
-#include <stdarg.h>
 
 #include "host/codec.h"
 #include "host/config.h"
@@ -18,79 +17,12 @@
 #include "host/sysfs.h"
 #include "host/watch.h"
 #include "host/wire.h"
+#include "memory.h"
 
 /* Hooks */
 
-static long allocations_left = -1; /* that succeed; negative: all */
-
-static bool fails(void) {
-        if (allocations_left < 0 || allocations_left-- > 0)
-                return false;
-
-        errno = ENOMEM;
-        return true;
-}
-
-void *__real_malloc(size_t size);
-void *__wrap_malloc(size_t size);
-void *__real_calloc(size_t n, size_t size);
-void *__wrap_calloc(size_t n, size_t size);
-void *__real_realloc(void *p, size_t size);
-void *__wrap_realloc(void *p, size_t size);
-void *__real_reallocarray(void *p, size_t n, size_t size);
-void *__wrap_reallocarray(void *p, size_t n, size_t size);
-char *__real_strdup(const char *s);
-char *__wrap_strdup(const char *s);
-int __real_vasprintf(char **ret, const char *format, va_list ap);
-int __wrap_vasprintf(char **ret, const char *format, va_list ap);
-FILE *__real_open_memstream(char **ret, size_t *ret_size);
-FILE *__wrap_open_memstream(char **ret, size_t *ret_size);
-DIR *__real_fdopendir(int fd);
-DIR *__wrap_fdopendir(int fd);
-json_tokener *__real_json_tokener_new_ex(int depth);
-json_tokener *__wrap_json_tokener_new_ex(int depth);
-json_object *__real_json_object_new_string(const char *s);
-json_object *__wrap_json_object_new_string(const char *s);
-
-void *__wrap_malloc(size_t size) {
-        return fails() ? NULL : __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t n, size_t size) {
-        return fails() ? NULL : __real_calloc(n, size);
-}
-
-void *__wrap_realloc(void *p, size_t size) {
-        return fails() ? NULL : __real_realloc(p, size);
-}
-
-void *__wrap_reallocarray(void *p, size_t n, size_t size) {
-        return fails() ? NULL : __real_reallocarray(p, n, size);
-}
-
-char *__wrap_strdup(const char *s) {
-        return fails() ? NULL : __real_strdup(s);
-}
-
-int __wrap_vasprintf(char **ret, const char *format, va_list ap) {
-        return fails() ? -1 : __real_vasprintf(ret, format, ap);
-}
-
-FILE *__wrap_open_memstream(char **ret, size_t *ret_size) {
-        return fails() ? NULL : __real_open_memstream(ret, ret_size);
-}
-
-DIR *__wrap_fdopendir(int fd) {
-        return fails() ? NULL : __real_fdopendir(fd);
-}
-
-json_tokener *__wrap_json_tokener_new_ex(int depth) {
-        return fails() ? NULL : __real_json_tokener_new_ex(depth);
-}
-
-json_object *__wrap_json_object_new_string(const char *s) {
-        return fails() ? NULL : __real_json_object_new_string(s);
-}
+MEMORY_HOOK(json_tokener *, json_tokener_new_ex, NULL, (int depth), depth);
+MEMORY_HOOK(json_object *, json_object_new_string, NULL, (const char *s), s);
 
 /* Steps */
 
