@@ -8,18 +8,28 @@
 #include "host/record.h"
 
 #define RECORD_MAX 64U
+#define WHOLE "whole "
 
 int record_open_directory(int root_fd) {
         return directory_make_at(root_fd, RECORD_DIRECTORY);
 }
 
+/* Not a temporary file and a rename, for it is on the way of every creation: a line that is not there yet
+ * says "incomplete", which is what is true until then, and so short a one is written whole or not at all. */
 int record_write(int directory_fd, const Uuid *uuid, const Record *record) {
+        _cleanup_(closep) int fd = -EBADF;
         char text[RECORD_MAX];
         int n;
 
-        n = snprintf(text, sizeof text, "%s %" PRIu64 "\n", record->whole ? "whole" : "incomplete",
-                        record->life);
-        return file_write_atomic_at(directory_fd, directory_fd, UUID_TEXT(uuid), text, (size_t) n, true);
+        fd = openat(directory_fd, UUID_TEXT(uuid),
+                        O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0644);
+        if (fd < 0)
+                return -errno;
+        if (!record->whole)
+                return 0;
+
+        n = snprintf(text, sizeof text, WHOLE "%" PRIu64 "\n", record->life);
+        return fd_write_all(fd, text, (size_t) n);
 }
 
 int record_read(int directory_fd, const Uuid *uuid, Record *ret) {
@@ -33,9 +43,11 @@ int record_read(int directory_fd, const Uuid *uuid, Record *ret) {
         r = file_read_at(directory_fd, UUID_TEXT(uuid), RECORD_MAX, &text, &size);
         if (r < 0)
                 return r;
-        number = startswith(text, "whole ")               ? text + strlen("whole ")
-                        : startswith(text, "incomplete ") ? text + strlen("incomplete ")
-                                                          : NULL;
+        if (size == 0) {
+                *ret = (Record){};
+                return 0;
+        }
+        number = startswith(text, WHOLE);
         if (!number)
                 return -EBADMSG;
 
@@ -43,7 +55,7 @@ int record_read(int directory_fd, const Uuid *uuid, Record *ret) {
         if (end == number || !streq(end, "\n"))
                 return -EBADMSG;
 
-        *ret = (Record){ .whole = text[0] == 'w', .life = life };
+        *ret = (Record){ .whole = true, .life = life };
         return 0;
 }
 
