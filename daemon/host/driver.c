@@ -19,21 +19,35 @@ static int type_order(const void *a, const void *b) {
         return strcmp(((const Type *) a)->name, ((const Type *) b)->name);
 }
 
+/* Into @value, with a NUL. One read(2), as sysfs gives it: all of it at once, and it is the kernel's, so what
+ * else a name may stand for is no question. Return: its size; a negative errno. */
+static ssize_t read_attribute(int sys_fd, const char *path, char value[static TYPE_ATTRIBUTE_MAX]) {
+        _cleanup_(closep) int fd = -EBADF;
+        ssize_t n;
+
+        fd = openat(sys_fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+        if (fd < 0)
+                return -errno;
+        n = read(fd, value, TYPE_ATTRIBUTE_MAX - 1);
+        if (n < 0)
+                return -errno;
+        if (n == TYPE_ATTRIBUTE_MAX - 1)
+                return -EFBIG;
+        value[n] = '\0';
+        return memchr(value, '\0', (size_t) n) ? -EBADMSG : n;
+}
+
 /* One attribute of a type, white space trimmed; "" if it cannot be read or is not text that D-Bus could
  * carry. */
 static int read_type_attribute(
                 int sys_fd, const char *parent, const char *type, const char *name, char **ret) {
-        _cleanup_(freep) char *value = NULL;
-        char path[SYSFS_PATH_MAX];
-        size_t n;
-        int r;
+        char path[SYSFS_PATH_MAX], value[TYPE_ATTRIBUTE_MAX];
+        ssize_t n;
 
         (void) snprintf(path, sizeof path, "class/mdev_bus/%s/mdev_supported_types/%s/%s", parent, type,
                         name);
-        r = file_read_at(sys_fd, path, TYPE_ATTRIBUTE_MAX, &value, &n);
-        if (r == -ENOMEM)
-                return r;
-        if (r < 0 || !text_is_utf8(value))
+        n = read_attribute(sys_fd, path, value);
+        if (n < 0 || !text_is_utf8(value))
                 return free_and_strdup(ret, "");
 
         while (n > 0 && strchr(" \t\n", value[n - 1]))
