@@ -197,13 +197,13 @@ int callouts_new(Callouts **ret, int root_fd, const Capabilities *known, unsigne
                 .known = known,
         };
 
-        r = path_of_fd(root_fd, &c->root);
-        if (r < 0)
-                return failure_set(
-                                f, r == -ENOMEM ? FAILURE_NO_MEMORY : FAILURE_SCRIPT, 0, "/", strerror(-r));
         r = read_directories(c, root_fd, f);
         if (r < 0)
                 return r;
+        r = callouts_exist(c) || notifiers_exist(c) ? path_of_fd(root_fd, &c->root) : 0;
+        if (r < 0)
+                return failure_set(
+                                f, r == -ENOMEM ? FAILURE_NO_MEMORY : FAILURE_SCRIPT, 0, "/", strerror(-r));
 
         *ret = TAKE_PTR(c);
         return 0;
