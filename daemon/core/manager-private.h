@@ -61,6 +61,7 @@ struct Manager {
 
         /* reconcile.c */
         Monitor *monitor;
+        sd_event_source *status; /* tells the service manager how many there are */
         sd_event_source *monitor_io;
         sd_event_source *second_look; /* for the suspects: what may be on its way in or out */
         Suspect *suspects;            /* in the order of their times */

@@ -18,6 +18,9 @@
 #include "host/record.h"
 #include "model/name.h"
 
+/* Until what changes has come to rest, or nearly. */
+#define STATUS_DELAY_USEC (UINT64_C(200) * 1000)
+
 static void on_types(Frame *frame, void *userdata) {
         Manager *m = userdata;
 
@@ -26,6 +29,26 @@ static void on_types(Frame *frame, void *userdata) {
         (void) registry_observe_types(m->registry, frame->parent, &frame->types);
         autostart_types_read(m, frame->parent);
         manager_commit(m);
+}
+
+static int on_status(sd_event_source *s _unused_, uint64_t usec _unused_, void *userdata) {
+        Manager *m = userdata;
+        RegistryCounts c = registry_count(m->registry);
+
+        (void) sd_notifyf(false, "STATUS=%zu devices active, %zu defined, %zu operations under way%s",
+                        c.n_active, c.n_definitions, c.n_operations,
+                        m->n_invalid > 0 ? ", invalid definitions" : "");
+        return 0;
+}
+
+/* To the service manager each is a message, and one to all of its listeners; it is people who read it. */
+static void tell_status_soon(Manager *m) {
+        int enabled = SD_EVENT_OFF;
+
+        if (sd_event_source_get_enabled(m->status, &enabled) > 0)
+                return;
+        (void) sd_event_source_set_time_relative(m->status, STATUS_DELAY_USEC);
+        (void) sd_event_source_set_enabled(m->status, SD_EVENT_ONESHOT);
 }
 
 int manager_new(Manager **ret, sd_event *event, const ManagerOptions *options) {
@@ -61,8 +84,6 @@ int manager_new(Manager **ret, sd_event *event, const ManagerOptions *options) {
         if (m->record_fd < 0)
                 return log_error_errno(m->record_fd, "Cannot open /%s: %s", RECORD_DIRECTORY,
                                 strerror(-m->record_fd));
-        /* What killed workers left; where definitions are, reading them does that. */
-        file_sweep_strays(m->record_fd);
         r = registry_new(&m->registry, options->limits.devices_max);
         if (r < 0)
                 return log_error_errno(r, "Cannot make the registry: %s", strerror(-r));
@@ -71,6 +92,10 @@ int manager_new(Manager **ret, sd_event *event, const ManagerOptions *options) {
         if (r < 0)
                 return log_error_errno(
                                 r, "Cannot prepare for operations in /%s: %s", LOCK_DIRECTORY, strerror(-r));
+
+        r = sd_event_add_time_relative(event, &m->status, CLOCK_MONOTONIC, 0, 0, on_status, m);
+        if (r < 0)
+                return log_error_errno(r, "Cannot make a timer: %s", strerror(-r));
 
         r = autostart_start(m);
         if (r < 0)
@@ -92,6 +117,7 @@ Manager *manager_free(Manager *m) {
         invalid_stop(m);
         capacity_stop(m);
         autostart_stop(m);
+        (void) sd_event_source_disable_unref(m->status);
         free(m->requester_unit);
         callouts_forget(m);
         (void) registry_free(m->registry);
@@ -272,14 +298,6 @@ static void drop_record(const Manager *m, const Change *c) {
                 record_remove(m->record_fd, &c->device->uuid);
 }
 
-static void tell_status(Manager *m) {
-        RegistryCounts c = registry_count(m->registry);
-
-        (void) sd_notifyf(false, "STATUS=%zu devices active, %zu defined, %zu operations under way%s",
-                        c.n_active, c.n_definitions, c.n_operations,
-                        m->n_invalid > 0 ? ", invalid definitions" : "");
-}
-
 void manager_commit(Manager *m) {
         RegistryCounts counts;
         const Change *changes;
@@ -314,7 +332,7 @@ void manager_commit(Manager *m) {
         if (m->listener.changed)
                 m->listener.changed(changes, n, m->changes, m->listener.userdata);
         if (m->changes != 0)
-                tell_status(m);
+                tell_status_soon(m);
 
         m->changes = 0;
         registry_drop_changes(m->registry);
