@@ -16,12 +16,14 @@ static const char *const error_names[] = { "name", "message" };
 static const char *const type_names[] = { "type", "name", "device_api", "description",
         "available_instances" };
 static const char *const invalid_names[] = { "path", "reason" };
+static const char *const trouble_names[] = { "name", "message", "since_usec" };
 
 static const Shape attribute_shape = { attribute_names, NULL };
 static const Shape definition_shape = { definition_names, &attribute_shape };
 static const Shape error_shape = { error_names, NULL };
 static const Shape type_shape = { type_names, NULL };
 static const Shape invalid_shape = { invalid_names, NULL };
+static const Shape trouble_shape = { trouble_names, NULL };
 
 typedef struct Property {
         const char *name, *key;
@@ -36,6 +38,7 @@ static const Property manager_properties[] = {
         { "NActive", "devices_active" },
         { "NPending", "operations" },
         { "InvalidDefinitions", "invalid_definitions", &invalid_shape },
+        { "Troubles", "troubles", &trouble_shape },
         {},
 };
 
@@ -119,6 +122,7 @@ static int read_number(sd_bus_message *m, char type, json_object **ret) {
         union {
                 int32_t i;
                 uint32_t u;
+                uint64_t t;
                 int b;
         } n;
         int r;
@@ -127,9 +131,10 @@ static int read_number(sd_bus_message *m, char type, json_object **ret) {
         if (r < 0)
                 return r;
 
-        *ret = type == 'b'                          ? json_object_new_boolean(n.b)
-                        : type == SD_BUS_TYPE_INT32 ? json_object_new_int64(n.i)
-                                                    : json_object_new_int64(n.u);
+        *ret = type == 'b'                           ? json_object_new_boolean(n.b)
+                        : type == SD_BUS_TYPE_INT32  ? json_object_new_int64(n.i)
+                        : type == SD_BUS_TYPE_UINT64 ? json_object_new_uint64(n.t)
+                                                     : json_object_new_int64(n.u);
         return *ret ? 0 : -ENOMEM;
 }
 
@@ -207,6 +212,7 @@ static int read_value(sd_bus_message *m, const Shape *shape, json_object **ret) 
         case SD_BUS_TYPE_BOOLEAN:
         case SD_BUS_TYPE_INT32:
         case SD_BUS_TYPE_UINT32:
+        case SD_BUS_TYPE_UINT64:
                 return read_number(m, type, ret);
         case SD_BUS_TYPE_ARRAY:
                 return read_list(m, contents, shape, ret);

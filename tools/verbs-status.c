@@ -2,6 +2,8 @@
 
 /* status: the daemon, what can be had, what there is, and what waits or went wrong and why. */
 
+#include <time.h>
+
 #include "tools/picture.h"
 #include "tools/sentence.h"
 #include "tools/table.h"
@@ -29,6 +31,34 @@ static void write_daemon(const Picture *p) {
                         (int) value_number(p->daemon, "devices_total"),
                         (int) value_number(p->daemon, "devices_active"),
                         (int) value_number(p->daemon, "operations"));
+}
+
+/* A person wants the magnitude. */
+static void write_age(int64_t since_usec) {
+        int64_t age = (int64_t) time(NULL) - since_usec / 1000 / 1000;
+
+        age = MAX(age, INT64_C(0));
+        if (age < 120)
+                printf(" (for %d s)", (int) age);
+        else if (age < 2 * 3600)
+                printf(" (for %d min)", (int) (age / 60));
+        else
+                printf(" (for %lld h)", (long long) (age / 3600));
+}
+
+static void write_troubles(const Picture *p) {
+        json_object *list = json_object_object_get(p->daemon, "troubles");
+
+        for (size_t i = 0; i < value_count(list); i++) {
+                json_object *trouble = json_object_array_get_idx(list, i);
+
+                if (i == 0)
+                        printf("\nStuck:\n");
+                fputs("  ", stdout);
+                terminal_write(value_string(trouble, "message"), COLOUR_BAD, 0, SIZE_MAX);
+                write_age(value_number(trouble, "since_usec"));
+                fputc('\n', stdout);
+        }
 }
 
 /* Parents */
@@ -186,6 +216,7 @@ int verb_status(const Arguments *a) {
                 return write_json(&p);
 
         write_daemon(&p);
+        write_troubles(&p);
         r = write_parents(&p);
         if (r >= 0)
                 r = picture_sort(p.devices, &devices, &n);

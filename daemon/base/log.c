@@ -10,12 +10,12 @@
 
 #include <endian.h>
 #include <stdarg.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/un.h>
+#include <time.h>
 
 #include "base/log.h"
 
@@ -30,6 +30,7 @@ static bool log_to_journal;
 static bool log_to_terminal;
 static int journal_fd = -EBADF;
 static unsigned n_lost;
+static uint64_t lost_since_usec;
 
 static bool stderr_is_journal(void) {
         const char *stream = getenv("JOURNAL_STREAM");
@@ -58,7 +59,9 @@ bool log_enabled(int level) {
         return level <= log_max_level;
 }
 
-unsigned log_lost(void) {
+unsigned log_lost(uint64_t *ret_since_usec) {
+        if (ret_since_usec && n_lost > 0)
+                *ret_since_usec = lost_since_usec;
         return n_lost;
 }
 
@@ -124,6 +127,15 @@ static bool tell_lost(void) {
         return true;
 }
 
+static void note_lost(void) {
+        struct timespec t = {};
+
+        if (n_lost++ > 0)
+                return;
+        (void) clock_gettime(CLOCK_REALTIME, &t);
+        lost_since_usec = (uint64_t) t.tv_sec * 1000 * 1000 + (uint64_t) t.tv_nsec / 1000;
+}
+
 void log_full(int level, int error, const char *message_id, const LogField *fields, const char *file,
                 int line_number, const char *function, const char *format, ...) {
         char message[LINE_BYTES_MAX];
@@ -162,6 +174,6 @@ void log_full(int level, int error, const char *message_id, const LogField *fiel
                         entry_add(&entry, f->name, "%s", f->value);
 
         if (!tell_lost() || !entry_send(&entry))
-                n_lost++;
+                note_lost();
         errno = saved;
 }

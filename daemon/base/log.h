@@ -8,6 +8,7 @@
  * is no terminal. Nothing here fails or waits for long: a line that the journal does not take is lost, and
  * when it takes lines again it is told how many. No memory is asked for. */
 
+#include <stdint.h>
 #include <syslog.h>
 
 #include "base/util.h"
@@ -22,8 +23,9 @@ void log_open(int max_level);
 
 bool log_enabled(int level);
 
-/* How many lines the journal has not taken since the last that it took. */
-unsigned log_lost(void);
+/* How many lines the journal has not taken since the last that it took, and if there are any since when, in
+ * microseconds of CLOCK_REALTIME. @ret_since_usec: may be NULL. */
+unsigned log_lost(uint64_t *ret_since_usec);
 
 /* @error: an errno (either sign) to be told as the journal field ERRNO, 0 for none. @message_id: 32 hex
  * digits of api/mdevd-messages.h, or NULL. @fields: ended by a NULL name, or NULL. */

@@ -15,6 +15,7 @@
  * that leaves meanwhile takes its queries with it, and polkit is told. */
 
 #include <stdio.h>
+#include <time.h>
 
 #include <systemd/sd-event.h>
 #include <systemd/sd-login.h>
@@ -32,6 +33,9 @@
 /* A person may take as long as it takes to type a password; rules alone, which polkit itself gives some ten
  * seconds each, may not. */
 #define POLKIT_PATIENCE_USEC (60U * UINT64_C(1000000))
+
+/* Rules that take longer are trouble. */
+#define POLKIT_SLOW_USEC (10U * UINT64_C(1000000))
 
 #define NAME_LOST                                                                   \
         "type='signal',sender='org.freedesktop.DBus',path='/org/freedesktop/DBus'," \
@@ -60,6 +64,7 @@ typedef struct Query {
         char *uuid, *parent, *type;
         uint64_t id; /* for polkit, to cancel by */
         bool asked;  /* polkit, and it has not answered */
+        uint64_t asked_usec;
         bool answered;
         sd_bus_error error; /* the answer "no" */
         sd_bus_slot *slot;
@@ -73,6 +78,7 @@ struct Auth {
         Sender *senders;
         unsigned n_asked;
         uint64_t last_id;
+        uint64_t silent_since_usec; /* polkit has not answered since then; 0: it does */
 };
 
 static void sd_bus_message_unrefp_(sd_bus_message **m) {
@@ -93,6 +99,13 @@ static void cancel_polkit(const Query *q) {
                         sd_bus_message_append(call, "s", id) < 0)
                 return;
         (void) sd_bus_call_async(bus, NULL, call, NULL, NULL, 0);
+}
+
+static uint64_t now(void) {
+        struct timespec t = {};
+
+        (void) clock_gettime(CLOCK_REALTIME, &t);
+        return (uint64_t) t.tv_sec * 1000 * 1000 + (uint64_t) t.tv_nsec / 1000;
 }
 
 static void query_set_asked(Query *q, bool asked) {
@@ -254,6 +267,10 @@ static int on_polkit_answer(sd_bus_message *reply, void *userdata, sd_bus_error 
         Query *q = userdata;
 
         /* No polkit, or one that died, or is stuck and need not go on: root only. */
+        if (!error || !startswith(error->name, "org.freedesktop.DBus."))
+                q->sender->auth->silent_since_usec = 0;
+        else if (q->sender->auth->silent_since_usec == 0)
+                q->sender->auth->silent_since_usec = q->asked_usec;
         if (error) {
                 log_debug("polkit does not answer: %s", error->message);
                 cancel_polkit(q);
@@ -303,8 +320,10 @@ static int ask_polkit(Query *q) {
 
         r = sd_bus_call_async(bus, &q->slot, call, on_polkit_answer, q,
                         interactive ? UINT64_MAX : POLKIT_PATIENCE_USEC);
-        if (r >= 0)
+        if (r >= 0) {
+                q->asked_usec = now();
                 query_set_asked(q, true);
+        }
         return r;
 }
 
@@ -480,6 +499,29 @@ void auth_identify(const Auth *a, sd_bus_message *message, Requester *ret) {
         *ret = (Requester){};
         if (s && s->is_known)
                 *ret = (Requester){ .is_known = true, .uid = s->uid, .pid = s->pid, .unit = s->unit };
+}
+
+/* A question that waits for a person is none. */
+static uint64_t oldest_question(const Auth *a) {
+        uint64_t oldest = UINT64_MAX;
+
+        for (const Sender *s = a->senders; s; s = s->next)
+                for (const Query *q = s->queries; q; q = q->next)
+                        if (q->asked && sd_bus_message_get_allow_interactive_authorization(q->message) <= 0)
+                                oldest = MIN(oldest, q->asked_usec);
+
+        return oldest;
+}
+
+int auth_list_troubles(const Auth *a, TroubleFn fn, void *userdata) {
+        uint64_t since = a->silent_since_usec > 0 ? a->silent_since_usec : oldest_question(a);
+
+        if (a->silent_since_usec == 0 && (since == UINT64_MAX || now() < since + POLKIT_SLOW_USEC))
+                return 0;
+        return fn(&(Trouble){ .name = "polkit",
+                                  .sentence = "polkit does not answer: nobody but root may change anything.",
+                                  .since_usec = since },
+                        userdata);
 }
 
 bool auth_has_answer(const Auth *a, const sd_bus_message *message) {

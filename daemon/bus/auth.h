@@ -35,5 +35,8 @@ int auth_check(Auth *a, sd_bus_message *message, const char *action, const char 
 /* Who sent a message, as far as auth_check() has found out. @ret: borrowed until the loop goes on. */
 void auth_identify(const Auth *a, sd_bus_message *message, Requester *ret);
 
+/* That polkit does not answer, if so. Return: what @fn returned; 0. */
+int auth_list_troubles(const Auth *a, TroubleFn fn, void *userdata);
+
 /* Whether the handler of @message is to be entered again. */
 bool auth_has_answer(const Auth *a, const sd_bus_message *message);

@@ -46,6 +46,24 @@ static int get_invalid(sd_bus *bus _unused_, const char *path _unused_, const ch
         return r < 0 ? r : sd_bus_message_close_container(reply);
 }
 
+static int append_trouble(const Trouble *t, void *userdata) {
+        return sd_bus_message_append(userdata, "(sst)", t->name, t->sentence, t->since_usec);
+}
+
+static int get_troubles(sd_bus *bus _unused_, const char *path _unused_, const char *interface _unused_,
+                const char *property _unused_, sd_bus_message *reply, void *userdata,
+                sd_bus_error *error _unused_) {
+        Bus *b = userdata;
+        int r;
+
+        r = sd_bus_message_open_container(reply, 'a', "(sst)");
+        if (r >= 0)
+                r = auth_list_troubles(b->auth, append_trouble, reply);
+        if (r >= 0)
+                r = manager_list_troubles(b->manager, append_trouble, reply);
+        return r < 0 ? r : sd_bus_message_close_container(reply);
+}
+
 void manager_changed_names(unsigned what, const char *names[static CHANGED_NAMES_MAX]) {
         size_t n = 0;
 
@@ -113,6 +131,7 @@ static const sd_bus_vtable vtable[] = {
         SD_BUS_PROPERTY("NPending", "u", get_count, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("Settled", "b", get_settled, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("InvalidDefinitions", "a(ss)", get_invalid, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("Troubles", "a(sst)", get_troubles, 0, 0),
         SD_BUS_VTABLE_END,
 };
 

@@ -8,9 +8,12 @@
  * Nobody tells when an instance is taken or given back, so after each creation and removal, ours or not, the
  * parent is read, and its siblings on the same card: a moment later, for such things come in swarms. */
 
+#include <stdio.h>
+
 #include "base/log.h"
 #include "core/manager-private.h"
 #include "host/sysfs.h"
+#include "model/name.h"
 
 /* An answer that a driver does not give in this time is the one that it gave last; or none, if it never gave
  * one: that, the start and autostart wait for. */
@@ -48,6 +51,7 @@ struct Reading {
         bool again;
         unsigned n_deaths;
         uint64_t life; /* of the parent, when it began */
+        uint64_t began_usec;
 };
 
 static void join_unref(Join *j) {
@@ -144,6 +148,7 @@ static int reading_start(Reading *reading) {
         Lane *lane;
 
         reading->life = p ? p->life : 0;
+        (void) sd_event_now(m->event, CLOCK_MONOTONIC, &reading->began_usec);
         lane = manager_driver_lane(m, "read", reading->parent, READINGS_PER_DRIVER_MAX);
         request.op = operations_next_id(m->operations);
         request.parents = calloc(2, sizeof *request.parents);
@@ -279,6 +284,23 @@ void capacity_changed(Manager *m, const char *parent) {
                         sd_event_add_time_relative(m->event, &m->stale_timer, CLOCK_MONOTONIC,
                                         STALE_DELAY_USEC, 0, on_stale, m) < 0)
                 log_debug("No memory to read what parent %s has left, ignoring.", parent);
+}
+
+int capacity_list_troubles(const Manager *m, uint64_t now_usec, unsigned max, TroubleFn fn, void *userdata) {
+        unsigned n = 0;
+        int r = 0;
+
+        for (const Reading *reading = m->readings; reading && n < max && r >= 0;
+                        reading = reading->next, n++) {
+                char sentence[NAME_LENGTH_MAX + 128];
+
+                (void) snprintf(sentence, sizeof sentence,
+                                "The driver of parent %s does not say what is left of its types.",
+                                reading->parent);
+                r = troubles_tell_slow(&(Trouble){ .name = "driver", .sentence = sentence },
+                                reading->began_usec, now_usec, fn, userdata);
+        }
+        return r;
 }
 
 void capacity_stop(Manager *m) {

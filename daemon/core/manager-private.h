@@ -72,6 +72,10 @@ struct Manager {
         InvalidDefinition *invalid;
         size_t n_invalid, n_invalid_allocated;
 
+        /* troubles.c: what the disk said, until it takes something; NULL: nothing */
+        char *store_trouble;
+        uint64_t store_trouble_since_usec;
+
         /* watching.c */
         Watching *watching;
 
@@ -106,6 +110,21 @@ Lane *manager_driver_lane(Manager *m, const char *purpose, const char *parent, u
 
 /* Takes over what a worker of an earlier daemon is still at. */
 void verbs_adopt_all(Manager *m);
+
+/* What of it is not done, though it began long ago; the oldest, @max of them. */
+int verbs_list_troubles(const Manager *m, uint64_t now_usec, unsigned max, TroubleFn fn, void *userdata);
+
+/* troubles.c */
+
+/* An operation on files has ended: whether the disk does its duty. @f: a success clears what was. */
+void troubles_store_said(Manager *m, const Failure *f);
+
+/* Tells of what began so long ago that it is trouble. Both times are CLOCK_MONOTONIC. @t: its since_usec is
+ * not looked at. */
+int troubles_tell_slow(
+                const Trouble *t, uint64_t began_usec, uint64_t now_usec, TroubleFn fn, void *userdata);
+
+uint64_t troubles_now(void);
 
 /* recognise.c */
 
@@ -186,6 +205,9 @@ void capacity_changed(Manager *m, const char *parent);
 
 /* Whether what a worker tells of a parent's types is about the parent that is there now. */
 bool capacity_is_current(const Manager *m, const char *parent);
+
+/* Of drivers that do not answer. */
+int capacity_list_troubles(const Manager *m, uint64_t now_usec, unsigned max, TroubleFn fn, void *userdata);
 
 void capacity_stop(Manager *m);
 

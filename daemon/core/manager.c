@@ -119,6 +119,7 @@ Manager *manager_free(Manager *m) {
         autostart_stop(m);
         (void) sd_event_source_disable_unref(m->status);
         free(m->requester_unit);
+        free(m->store_trouble);
         callouts_forget(m);
         (void) registry_free(m->registry);
         worker_program_done(&m->program);

@@ -66,6 +66,18 @@ const Registry *manager_registry(const Manager *m);
 const InvalidDefinition *manager_invalid_definitions(const Manager *m, size_t *ret_n);
 bool manager_is_settled(const Manager *m);
 
+/* What is stuck or does not work, of what the daemon depends on. */
+typedef struct Trouble {
+        const char *name;     /* of what: the same of all like it */
+        const char *sentence; /* borrowed for the call */
+        uint64_t since_usec;  /* CLOCK_REALTIME */
+} Trouble;
+
+/* Return: what stops the list if it is negative. */
+typedef int (*TroubleFn)(const Trouble *t, void *userdata);
+
+int manager_list_troubles(const Manager *m, TroubleFn fn, void *userdata);
+
 /* Compares what lives with sysfs, so that an answer that follows is true now and not as of the last event:
  * all devices, or (with @uuid) one, at a cost that does not depend on how many there are. */
 void manager_recheck(Manager *m, const Uuid *uuid);

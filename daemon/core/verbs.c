@@ -217,6 +217,41 @@ static void drop_unseen_definitions(Verb *v) {
                 }
 }
 
+/* A removal may succeed on a disk that takes nothing. */
+static void tell_of_disk(const Verb *v, const Failure *f) {
+        if (failure_is_set(f) || (v->n_told > 0 && v->kind != OPERATION_UNDEFINE && !v->looking))
+                troubles_store_said(v->m, f);
+}
+
+int verbs_list_troubles(const Manager *m, uint64_t now_usec, unsigned max, TroubleFn fn, void *userdata) {
+        static const char *const names[_OPERATION_KIND_MAX] = {
+                [OPERATION_NONE] = "Looking at",
+                [OPERATION_CREATE] = "Creating",
+                [OPERATION_REMOVE] = "Removing",
+                [OPERATION_DEFINE] = "Defining",
+                [OPERATION_MODIFY] = "Modifying",
+                [OPERATION_UNDEFINE] = "Undefining",
+        };
+        const Verb *v = m->verbs;
+        unsigned n = 0;
+        int r = 0;
+
+        /* The oldest is the last. */
+        while (v && v->next)
+                v = v->next;
+        for (; v && n < max && r >= 0; v = v->previous, n++) {
+                const char *on = v->parent ? " on parent " : "";
+                char text[NAME_LENGTH_MAX + 256];
+
+                (void) snprintf(text, sizeof text,
+                                "%s device %s%s%s is not done: its driver, a script or a user takes long.",
+                                names[v->kind], UUID_TEXT(&v->uuid), on, strempty(v->parent));
+                r = troubles_tell_slow(&(Trouble){ .name = "operation", .sentence = text }, v->began_usec,
+                                now_usec, fn, userdata);
+        }
+        return r;
+}
+
 static void log_failure(const Verb *v, const Failure *f) {
         LogField fields[3 + CAUSE_FIELDS_MAX] = {
                 { "MDEVD_UUID", UUID_TEXT(&v->uuid) },
@@ -298,6 +333,7 @@ static void on_done(Frame *result, void *owner) {
                 drop_unseen_definitions(v);
         if (v->kind == OPERATION_CREATE && !result->created && !v->looking)
                 registry_set_origin(m->registry, &v->uuid, ORIGIN_EXTERNAL);
+        tell_of_disk(v, f);
         if (failure_is_set(f))
                 log_failure(v, f);
         if (v->kind == OPERATION_CREATE || v->kind == OPERATION_REMOVE)

@@ -28,6 +28,7 @@ LIMITS = {
     "bytes of a definition's text": ("host/codec.h", r"define DEFINITION_TEXT_MAX[\s\\]*\(([^)]+)\)"),
     "depth of a definition's text": ("host/codec.h", r"define DEFINITION_DEPTH_MAX (\w+)"),
     "invalid definitions told": ("core/invalid.c", r"define INVALID_MAX (\w+)"),
+    "troubles told": ("core/troubles.c", r"define TROUBLES_MAX (\w+)"),
     "bytes of a script's message": ("host/callout.c", r"define SAID_MAX (\w+)"),
 }
 

@@ -82,6 +82,11 @@ class Client:
             raise BusError(reply.header.fields[4], reply.body[0])
         return reply.body[0] if len(reply.body) == 1 else reply.body
 
+    def begin(self, member, signature=None, *arguments):
+        """A call of the Manager whose answer nobody waits for."""
+        address = DBusAddress("/org/mdevd1", "org.mdevd1", "org.mdevd1.Manager")
+        self.connection.send(new_method_call(address, member, signature, arguments))
+
     def manager(self, member, signature=None, *arguments):
         return self.call("/org/mdevd1", "org.mdevd1.Manager", member, signature, *arguments)
 

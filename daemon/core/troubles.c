@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* What is stuck or does not work of what the daemon depends on. Nothing is kept for it but what the disk said
+ * last: all else follows, when somebody asks, from what is under way. */
+
+#include <stdio.h>
+#include <time.h>
+
+#include "core/manager-private.h"
+
+/* Rows of one kind; who has more has one problem. */
+#define TROUBLES_MAX 256U
+
+/* What takes no longer is no trouble. */
+#define SLOW_USEC (UINT64_C(10) * 1000 * 1000)
+
+uint64_t troubles_now(void) {
+        struct timespec t = {};
+
+        (void) clock_gettime(CLOCK_REALTIME, &t);
+        return (uint64_t) t.tv_sec * 1000 * 1000 + (uint64_t) t.tv_nsec / 1000;
+}
+
+/* The disk */
+
+/* Others are about one file, and told with its device. */
+static bool is_of_disk(int error) {
+        return error == EIO || error == ENOSPC || error == EROFS || error == EDQUOT;
+}
+
+void troubles_store_said(Manager *m, const Failure *f) {
+        char *sentence = NULL;
+
+        if (failure_is_set(f)) {
+                if (f->kind != FAILURE_STORE || !is_of_disk(f->error) ||
+                                asprintf(&sentence, "%s could not be written: %s.", strempty(f->subject),
+                                                strerror(f->error)) < 0)
+                        return;
+                if (!m->store_trouble)
+                        m->store_trouble_since_usec = troubles_now();
+        }
+        free(m->store_trouble);
+        m->store_trouble = sentence;
+}
+
+/* What is slow */
+
+int troubles_tell_slow(
+                const Trouble *t, uint64_t began_usec, uint64_t now_usec, TroubleFn fn, void *userdata) {
+        Trouble slow = *t;
+        uint64_t age = now_usec - began_usec;
+
+        if (age < SLOW_USEC)
+                return 0;
+        slow.since_usec = troubles_now() - age;
+        return fn(&slow, userdata);
+}
+
+int manager_list_troubles(const Manager *m, TroubleFn fn, void *userdata) {
+        uint64_t now = 0, since;
+        char sentence[128];
+        unsigned n;
+        int r = 0;
+
+        (void) sd_event_now(m->event, CLOCK_MONOTONIC, &now);
+        if (m->store_trouble)
+                r = fn(&(Trouble){ "store", m->store_trouble, m->store_trouble_since_usec }, userdata);
+        n = log_lost(&since);
+        if (r >= 0 && n > 0) {
+                (void) snprintf(sentence, sizeof sentence,
+                                "The journal has not taken the last %u lines for it; they are lost.", n);
+                r = fn(&(Trouble){ "journal", sentence, since }, userdata);
+        }
+        if (r >= 0)
+                r = capacity_list_troubles(m, now, TROUBLES_MAX, fn, userdata);
+        if (r >= 0)
+                r = verbs_list_troubles(m, now, TROUBLES_MAX, fn, userdata);
+        return r;
+}
