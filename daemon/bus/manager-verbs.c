@@ -45,11 +45,17 @@ Call *call_free(Call *c) {
         return NULL;
 }
 
+/* Lest the client waits for ever for a reply that could not be made. */
+static void call_replied(const Call *c, int r) {
+        if (r < 0)
+                (void) sd_bus_reply_method_errno(c->message, r, NULL);
+}
+
 void call_fail(const Call *c, const Failure *f) {
         _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
 
         (void) error_set(&error, f);
-        (void) sd_bus_reply_method_error(c->message, &error);
+        call_replied(c, sd_bus_reply_method_error(c->message, &error));
 }
 
 static void reply_nothing(const Failure *f, const Uuid *uuid _unused_, void *userdata) {
@@ -58,7 +64,7 @@ static void reply_nothing(const Failure *f, const Uuid *uuid _unused_, void *use
         if (f)
                 call_fail(c, f);
         else
-                (void) sd_bus_reply_method_return(c->message, NULL);
+                call_replied(c, sd_bus_reply_method_return(c->message, NULL));
 }
 
 static void reply_device(const Failure *f, const Uuid *uuid, void *userdata) {
@@ -68,7 +74,7 @@ static void reply_device(const Failure *f, const Uuid *uuid, void *userdata) {
         if (f)
                 call_fail(c, f);
         else
-                (void) sd_bus_reply_method_return(c->message, "o", path);
+                call_replied(c, path ? sd_bus_reply_method_return(c->message, "o", path) : -ENOMEM);
 }
 
 static void reply_uuid_and_device(const Failure *f, const Uuid *uuid, void *userdata) {
@@ -78,7 +84,9 @@ static void reply_uuid_and_device(const Failure *f, const Uuid *uuid, void *user
         if (f)
                 call_fail(c, f);
         else
-                (void) sd_bus_reply_method_return(c->message, "so", UUID_TEXT(uuid), path);
+                call_replied(c,
+                                path ? sd_bus_reply_method_return(c->message, "so", UUID_TEXT(uuid), path)
+                                     : -ENOMEM);
 }
 
 /* What became of a request, once it was authorized: an error at once, a success at once, or a reply later.

@@ -39,6 +39,8 @@ struct Scan {
         SeenList touched; /* what operations have told since it began */
         bool *spared;     /* by parent: its directory could not be read */
         bool spares_all;
+        bool missed;    /* something that was told could not be taken in */
+        bool is_second; /* reads once more what the one before it missed */
 
         ScanWaiter *now, *later; /* who waits for this one, and who came while it was under way */
         size_t n_now, n_later;
@@ -176,8 +178,10 @@ static void on_scan_fact(const Frame *fact, void *owner) {
                 if (r >= 0)
                         r = invalid_add(s->m, fact->path, fact->reason, s->op);
         }
-        if (r < 0)
-                log_warning_errno(r, "A definition could not be taken in, ignoring: %s", strerror(-r));
+        if (r < 0) {
+                s->missed = true;
+                log_warning_errno(r, "A definition could not be taken in: %s", strerror(-r));
+        }
 }
 
 static int seen_order(const void *a, const void *b) {
@@ -280,6 +284,23 @@ static void answer(const ScanWaiter *waiters, size_t n, const Failure *f) {
 
 static int scan_start(Manager *m, char **places, ScanWaiter *waiters, size_t n_waiters, Failure *f);
 
+/* Without memory nothing that is there may be taken for gone: all is read once more, for the same waiters. */
+static bool read_once_more(Scan *s) {
+        _cleanup_(failure_done) Failure f = FAILURE_INIT;
+        Manager *m = s->m;
+
+        if (s->is_second || scan_start(m, s->places, s->now, s->n_now, &f) < 0)
+                return false;
+
+        m->scan->is_second = true;
+        m->scan->again = s->again;
+        m->scan->later = TAKE_PTR(s->later);
+        m->scan->n_later = s->n_later;
+        s->places = NULL;
+        s->now = NULL;
+        return true;
+}
+
 static void on_scan_done(Frame *result, void *owner) {
         bool cancelled = result->failure.kind == FAILURE_CANCELLED;
         _cleanup_(failure_done) Failure f = FAILURE_INIT;
@@ -287,6 +308,13 @@ static void on_scan_done(Frame *result, void *owner) {
         Manager *m = s->m;
 
         m->scan = NULL;
+        if (s->missed && !failure_is_set(&result->failure)) {
+                if (read_once_more(s)) {
+                        (void) scan_free(s);
+                        return;
+                }
+                (void) failure_set(&result->failure, FAILURE_NO_MEMORY, 0, NULL, NULL);
+        }
         if (!failure_is_set(&result->failure)) {
                 drop_unseen(s);
                 sweep_invalid(s);

@@ -111,9 +111,6 @@ Lane *manager_driver_lane(Manager *m, const char *purpose, const char *parent, u
 /* Takes over what a worker of an earlier daemon is still at. */
 void verbs_adopt_all(Manager *m);
 
-/* What of it is not done, though it began long ago; the oldest, @max of them. */
-int verbs_list_troubles(const Manager *m, uint64_t now_usec, unsigned max, TroubleFn fn, void *userdata);
-
 /* troubles.c */
 
 /* An operation on files has ended: whether the disk does its duty. @f: a success clears what was. */

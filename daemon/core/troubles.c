@@ -7,6 +7,8 @@
 #include <time.h>
 
 #include "core/manager-private.h"
+#include "core/verb.h"
+#include "model/name.h"
 
 /* Rows of one kind; who has more has one problem. */
 #define TROUBLES_MAX 256U
@@ -56,6 +58,35 @@ int troubles_tell_slow(
         return fn(&slow, userdata);
 }
 
+static int list_slow_verbs(const Manager *m, uint64_t now_usec, unsigned max, TroubleFn fn, void *userdata) {
+        static const char *const names[_OPERATION_KIND_MAX] = {
+                [OPERATION_NONE] = "Looking at",
+                [OPERATION_CREATE] = "Creating",
+                [OPERATION_REMOVE] = "Removing",
+                [OPERATION_DEFINE] = "Defining",
+                [OPERATION_MODIFY] = "Modifying",
+                [OPERATION_UNDEFINE] = "Undefining",
+        };
+        const Verb *v = m->verbs;
+        unsigned n = 0;
+        int r = 0;
+
+        /* The oldest is the last. */
+        while (v && v->next)
+                v = v->next;
+        for (; v && n < max && r >= 0; v = v->previous, n++) {
+                const char *on = v->parent ? " on parent " : "";
+                char text[NAME_LENGTH_MAX + 256];
+
+                (void) snprintf(text, sizeof text,
+                                "%s device %s%s%s is not done: its driver, a script or a user takes long.",
+                                names[v->kind], UUID_TEXT(&v->uuid), on, strempty(v->parent));
+                r = troubles_tell_slow(&(Trouble){ .name = "operation", .sentence = text }, v->began_usec,
+                                now_usec, fn, userdata);
+        }
+        return r;
+}
+
 int manager_list_troubles(const Manager *m, TroubleFn fn, void *userdata) {
         uint64_t now = 0, since;
         char sentence[128];
@@ -74,6 +105,6 @@ int manager_list_troubles(const Manager *m, TroubleFn fn, void *userdata) {
         if (r >= 0)
                 r = capacity_list_troubles(m, now, TROUBLES_MAX, fn, userdata);
         if (r >= 0)
-                r = verbs_list_troubles(m, now, TROUBLES_MAX, fn, userdata);
+                r = list_slow_verbs(m, now, TROUBLES_MAX, fn, userdata);
         return r;
 }

@@ -10,48 +10,12 @@
 #include "base/log.h"
 #include "core/callouts.h"
 #include "core/manager-private.h"
+#include "core/verb.h"
 #include "host/sysfs.h"
 #include "model/name.h"
 
 /* Longer deadlines, about a century, are none. */
 #define DEADLINE_MAX_USEC (UINT64_C(100) * 365 * 24 * 3600 * 1000 * 1000)
-
-typedef struct Told {
-        char *parent;
-        bool exists;
-} Told;
-
-/* Somebody else who wants the same, and waits for the same end. */
-typedef struct Follower {
-        ManagerReply reply;
-        void *userdata;
-} Follower;
-
-/* One verb under way. */
-struct Verb {
-        Manager *m;
-        Verb *previous, *next; /* in the list of all */
-        OpId op;
-        OperationKind kind;
-        Uuid uuid;
-        Requester who; /* its strings are ours */
-        char *unit;
-        uint64_t began_usec;
-        char *parent, *type; /* whose instances it takes or gives back; NULL: none's */
-        ManagerReply reply;  /* NULL: nobody waits, or has been told "pending" */
-        void *userdata;
-        sd_event_source *deadline;
-
-        /* Set when a worker died without a word and another looks at what it left, or when this is an adopted
-         * one's look: then all definitions are told, and those that are not told are not there. */
-        bool looking;
-        Failure failure; /* the dead one's, for the reply */
-        Told *told;      /* definitions that it told of */
-        size_t n_told, n_told_allocated;
-        Follower *followers;
-        size_t n_followers, n_followers_allocated;
-        Unfinished unfinished; /* what it did not come to end */
-};
 
 static Verb *verb_free(Verb *v) {
         if (!v)
@@ -139,12 +103,14 @@ static Cause cause_of(const Verb *v, bool over) {
 /* Facts */
 
 static void remember_told(Verb *v, const char *parent, bool exists) {
-        if (grow((void **) &v->told, &v->n_told_allocated, v->n_told + 1, sizeof *v->told) < 0)
+        char *copy = strdup(parent);
+
+        if (!copy || grow((void **) &v->told, &v->n_told_allocated, v->n_told + 1, sizeof *v->told) < 0) {
+                v->missed = true;
+                free(copy);
                 return;
-        v->told[v->n_told].parent = strdup(parent);
-        v->told[v->n_told].exists = exists;
-        if (v->told[v->n_told].parent)
-                v->n_told++;
+        }
+        v->told[v->n_told++] = (Told){ .parent = copy, .exists = exists };
 }
 
 static bool was_seen(const Verb *v, const char *parent) {
@@ -198,9 +164,11 @@ static void on_fact(const Frame *fact, void *owner) {
                 break;
         }
 
-        if (rc < 0)
-                log_warning_errno(rc, "What a worker told of %s could not be taken in, ignoring: %s",
+        if (rc < 0) {
+                v->missed = true;
+                log_warning_errno(rc, "What a worker told of %s could not be taken in: %s",
                                 UUID_TEXT(&v->uuid), strerror(-rc));
+        }
 }
 
 static void drop_unseen_definitions(Verb *v) {
@@ -221,35 +189,6 @@ static void drop_unseen_definitions(Verb *v) {
 static void tell_of_disk(const Verb *v, const Failure *f) {
         if (failure_is_set(f) || (v->n_told > 0 && v->kind != OPERATION_UNDEFINE && !v->looking))
                 troubles_store_said(v->m, f);
-}
-
-int verbs_list_troubles(const Manager *m, uint64_t now_usec, unsigned max, TroubleFn fn, void *userdata) {
-        static const char *const names[_OPERATION_KIND_MAX] = {
-                [OPERATION_NONE] = "Looking at",
-                [OPERATION_CREATE] = "Creating",
-                [OPERATION_REMOVE] = "Removing",
-                [OPERATION_DEFINE] = "Defining",
-                [OPERATION_MODIFY] = "Modifying",
-                [OPERATION_UNDEFINE] = "Undefining",
-        };
-        const Verb *v = m->verbs;
-        unsigned n = 0;
-        int r = 0;
-
-        /* The oldest is the last. */
-        while (v && v->next)
-                v = v->next;
-        for (; v && n < max && r >= 0; v = v->previous, n++) {
-                const char *on = v->parent ? " on parent " : "";
-                char text[NAME_LENGTH_MAX + 256];
-
-                (void) snprintf(text, sizeof text,
-                                "%s device %s%s%s is not done: its driver, a script or a user takes long.",
-                                names[v->kind], UUID_TEXT(&v->uuid), on, strempty(v->parent));
-                r = troubles_tell_slow(&(Trouble){ .name = "operation", .sentence = text }, v->began_usec,
-                                now_usec, fn, userdata);
-        }
-        return r;
 }
 
 static void log_failure(const Verb *v, const Failure *f) {
@@ -286,10 +225,10 @@ static void follow_up(Verb *v, int hints, bool succeeded) {
 
         for (size_t i = 0; i < v->n_told; i++)
                 watching_operation_told(m, &v->uuid, v->told[i].parent, v->told[i].exists, succeeded);
-        if (hints & END_READ_AGAIN)
+        if ((hints & END_READ_AGAIN) || v->missed)
                 watching_read_again(m, &v->uuid);
         watching_go_on(m);
-        if (hints & END_LOOK_AGAIN)
+        if ((hints & END_LOOK_AGAIN) || v->missed)
                 reconcile_device(m, &v->uuid);
         /* No event tells of the end of these, nor what a look that failed would have seen. */
         if (d && (d->seen == PRESENCE_ARRIVING || d->seen == PRESENCE_ORPHAN))
@@ -322,6 +261,16 @@ static void on_done(Frame *result, void *owner) {
                 reconcile_device_later(m, &v->uuid);
         } else if (failure_is_set(&v->failure))
                 f = &v->failure;
+        else if (v->missed && !v->looking) {
+                /* What was not taken in is told once more. */
+                failure_move(&v->failure, &result->failure);
+                if (look_after_death(v) >= 0) {
+                        TAKE_PTR(v);
+                        return;
+                }
+                v->looking = false;
+                f = &v->failure;
+        }
 
         /* One look for each. */
         if (v->looking && v->unfinished.n > 0 && look_after_death(v) >= 0) {
@@ -329,7 +278,7 @@ static void on_done(Frame *result, void *owner) {
                 return;
         }
 
-        if (v->looking && !failure_is_set(&result->failure))
+        if (v->looking && !v->missed && !failure_is_set(&result->failure))
                 drop_unseen_definitions(v);
         if (v->kind == OPERATION_CREATE && !result->created && !v->looking)
                 registry_set_origin(m->registry, &v->uuid, ORIGIN_EXTERNAL);
@@ -360,6 +309,7 @@ static int look_after_death(Verb *v) {
                 .definition.uuid = v->uuid,
         };
         _cleanup_(failure_done) Failure f = FAILURE_INIT;
+        int r;
 
         if (d && free_and_strdup(&request.path, d->path) < 0)
                 return -ENOMEM;
@@ -367,7 +317,10 @@ static int look_after_death(Verb *v) {
         if (unfinished_next(&v->unfinished, &request))
                 callouts_prepare(v->m, false, &request);
         v->looking = true;
-        return operations_submit(v->m->operations, &request, OPERATION_NONE, -EBADF, NULL, &handler, v, &f);
+        r = operations_submit(v->m->operations, &request, OPERATION_NONE, -EBADF, NULL, &handler, v, &f);
+        if (r >= 0)
+                v->missed = false;
+        return r;
 }
 
 /* Creations wait for others in the same driver, what is about files for its like, and a removal for nobody.

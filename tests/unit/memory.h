@@ -14,8 +14,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#ifdef MEMORY_COUNTER
+#define allocations_left MEMORY_COUNTER
+#else
 static long allocations_left = -1; /* that succeed, before one fails; negative: all do */
-static bool failed;                /* set when one does */
+#endif
+static bool failed; /* set when one does */
 
 static inline bool fails(void) {
         if (allocations_left < 0 || allocations_left-- > 0)

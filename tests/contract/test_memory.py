@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
+"""Memory that cannot be had, in the whole daemon: each call is made with its first allocation failing, then its second,
+and so on until it gets through. It says that there is no memory, or it succeeds; what is known of devices is as it was
+before or as it is after, and is what is there; nothing stays under way, and the daemon goes on.
+
+The daemon is linked with tests/unit/without-memory.c, so what fails is what its own objects ask for, of libsystemd and
+json-c too. $MDEVD_MEMORY_STEP (3) is how many allocations are passed over between two that fail; 1 tries each."""
+
+import os
+import pathlib
+import struct
+import tempfile
+import time
+
+import pytest
+from host import PATIENCE, BusError, Host
+
+NO_MEMORY = "org.freedesktop.DBus.Error.NoMemory"
+FAILED = "org.freedesktop.DBus.Error.Failed"
+MANAGER = "org.mdevd1.Manager"
+OBJECT_MANAGER = "org.freedesktop.DBus.ObjectManager"
+PROPERTIES = "org.freedesktop.DBus.Properties"
+STEP = int(os.environ.get("MDEVD_MEMORY_STEP", "3"))
+U = [f"00000000-0000-0000-0000-00000000000{i}" for i in range(4)]
+JSON = '{"mdev_type": "t", "start": "manual", "attrs": [{"a": "1"}], "other": 1}'
+ATTRIBUTES = [("a", "1"), ("a", "2")]
+
+
+class Memory:
+    """How much of it there is."""
+
+    def __init__(self, path):
+        path.write_bytes(struct.pack("l", -1))
+        self.file = open(path, "r+b", buffering=0)
+
+    def write(self, n):
+        os.pwrite(self.file.fileno(), struct.pack("l", n), 0)
+
+    def read(self):
+        return struct.unpack("l", os.pread(self.file.fileno(), struct.calcsize("l"), 0))[0]
+
+
+class Poor:
+    """A host whose daemon has no memory now and then."""
+
+    def __init__(self, host, memory):
+        self.host = host
+        self.memory = memory
+        sys = host.tree.sys
+        types = sys / "devices/pci0000:3a/p/mdev_supported_types/t"
+        types.mkdir(parents=True)
+        (sys / "class/mdev_bus/p").symlink_to("../../devices/pci0000:3a/p")
+        for file, text in (("device_api", "vfio-pci\n"), ("available_instances", "8\n"), ("create", "")):
+            (types / file).write_text(text)
+        self.client = host.start()
+
+    def manager(self, *message):
+        return self.client.manager(*message)
+
+    def quiet(self):
+        end = time.monotonic() + PATIENCE
+        while self.client.call("/org/mdevd1", PROPERTIES, "Get", "ss", MANAGER, "NPending")[1] > 0:
+            assert time.monotonic() < end
+
+    def rows(self):
+        return sorted(self.manager("ListDevices", "a{sv}", {}))
+
+    def picture(self):
+        """What is known, and what is there."""
+        files = {str(f): f.read_text() for f in self.host.tree.definitions.rglob("*") if f.is_file()}
+        return self.rows(), files, sorted(os.listdir(self.host.tree.sys / "bus/mdev/devices"))
+
+    def reset(self):
+        for uuid, state, *_ in self.rows():
+            if state == "active":
+                self.manager("Stop", "sa{sv}", uuid, {})
+        for uuid in {row[0] for row in self.rows()}:
+            self.manager("Undefine", "ssa{sv}", uuid, "", {})
+        assert self.picture() == ([], {}, [])
+
+    def define(self, uuid=U[1], **options):
+        options = {name: ("b", value) for name, value in options.items()}
+        self.manager("Define", "sssa(ss)a{sv}", uuid, "p", "t", ATTRIBUTES, options)
+
+    def create(self, uuid=U[1]):
+        self.manager("Create", "sssa(ss)a{sv}", uuid, "p", "t", ATTRIBUTES, {})
+
+
+@pytest.fixture
+def poor(monkeypatch):
+    built = pathlib.Path(os.environ["MDEVD"]).absolute().parents[1] / "tests/unit"
+    with tempfile.TemporaryDirectory() as name:
+        directory = pathlib.Path(name)
+        memory = Memory(directory / "memory")
+        monkeypatch.setenv("MDEVD", str(built / "mdevd-without-memory"))
+        monkeypatch.setenv("MDEVD_WORKER", str(built / "worker-with-kernel"))
+        monkeypatch.setenv("MDEVD_MEMORY", str(directory / "memory"))
+        host = Host(directory)
+        try:
+            yield Poor(host, memory)
+        finally:
+            memory.write(-1)
+            host.stop()
+            memory.file.close()
+
+
+def both(p):
+    p.define()
+    p.manager("Start", "ssa{sv}", U[1], "p", {})
+
+
+# What there is before, and the call.
+PLAYS = {
+    "Define": (lambda p: None, ("Define", "sssa(ss)a{sv}", U[1], "p", "t", ATTRIBUTES, {"autostart": ("b", True)})),
+    "DefineFromJSON": (lambda p: None, ("DefineFromJSON", "sssa{sv}", U[1], "p", JSON, {})),
+    "promote": (Poor.create, ("Define", "sssa(ss)a{sv}", U[1], "", "", [], {})),
+    "Modify": (Poor.define, ("Modify", "ssa{sv}a{sv}", U[1], "p", {"attributes": ("a(ss)", [("a", "9")])}, {})),
+    "Modify live": (both, ("Modify", "ssa{sv}a{sv}", U[1], "", {"attributes": ("a(ss)", [("a", "9")])},
+                           {"live": ("b", True), "direct": ("b", True), "defined": ("b", True)})),
+    "Undefine": (Poor.define, ("Undefine", "ssa{sv}", U[1], "", {})),
+    "Start": (Poor.define, ("Start", "ssa{sv}", U[1], "", {})),
+    "Create": (lambda p: None, ("Create", "sssa(ss)a{sv}", U[1], "", "t", ATTRIBUTES, {})),
+    "CreateFromJSON": (lambda p: None, ("CreateFromJSON", "sssa{sv}", U[1], "p", JSON, {"define": ("b", True)})),
+    "Stop": (both, ("Stop", "sa{sv}", U[1], {"timeout-usec": ("t", 60_000_000)})),
+    "StartParent": (lambda p: p.define(autostart=True), ("StartParent", "s", "p")),
+    "Rescan": (both, ("Rescan",)),
+    "GetDevice": (both, ("GetDevice", "s", U[1])),
+    "GetParent": (both, ("GetParent", "s", "p")),
+    "GetAttributes": (both, ("GetAttributes", "s", U[1])),
+    "ListDevices": (both, ("ListDevices", "a{sv}", {"parent": ("s", "p")})),
+    "ListParents": (both, ("ListParents",)),
+    "ListTypes": (both, ("ListTypes", "s", "")),
+}
+
+
+@pytest.mark.parametrize("name", PLAYS)
+def test_each_allocation(poor, name):
+    prepare, message = PLAYS[name]
+    prepare(poor)
+    poor.quiet()
+    before = poor.picture()
+    failures, others, n = 0, [], 0
+    while True:
+        poor.memory.write(n)
+        try:
+            answer = poor.manager(*message)
+        except BusError as error:
+            answer = error
+        except TimeoutError:
+            pytest.fail(f"allocation {n}: no answer")
+        failed = poor.memory.read() < 0
+        poor.memory.write(-1)
+        poor.quiet()
+        seen = poor.picture()
+        if not failed:
+            break
+        failures += 1
+        where = f"allocation {n}: {answer!r}"
+        if isinstance(answer, BusError):
+            # A worker whose word was lost is as one that has died: what is there is looked at.
+            assert answer.name == NO_MEMORY or (answer.name == FAILED and "worker" in answer.sentence), where
+        assert os.listdir(poor.host.tree.path / "run/mdevd/busy") == [], where
+        poor.manager("Rescan")
+        assert poor.picture() == seen, where
+        if seen != before:
+            others.append((where, seen))
+            poor.reset()
+            prepare(poor)
+            assert poor.picture() == before
+        n += STEP
+    assert not isinstance(answer, BusError), answer
+    assert failures >= 2
+    assert [(where, other) for where, other in others if other != seen] == []
+    assert poor.host.daemon.poll() is None
