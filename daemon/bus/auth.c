@@ -250,8 +250,7 @@ static void query_answer(Query *q) {
         if (r >= 0)
                 r = sd_bus_enqueue_for_read(bus, q->message);
         if (r < 0) {
-                (void) sd_bus_reply_method_errorf(q->message, SD_BUS_ERROR_FAILED,
-                                "The authorization could not be dealt with: %s", strerror(-r));
+                (void) sd_bus_reply_method_errno(q->message, r, NULL);
                 (void) query_free(q);
         }
 }
@@ -347,14 +346,20 @@ static int refuse_too_many(const Auth *a, sd_bus_error *error) {
 /* What has waited for its sender to be known. */
 static void query_go_on(Query *q) {
         const Auth *a = q->sender->auth;
+        int r;
 
         if (q->sender->uid == 0)
                 query_answer(q);
         else if (too_many(a, q->sender->uid)) {
                 (void) refuse_too_many(a, &q->error);
                 query_answer(q);
-        } else if (ask_polkit(q) < 0)
-                query_refuse(q, SD_BUS_ERROR_ACCESS_DENIED, "polkit cannot be asked.");
+        } else {
+                r = ask_polkit(q);
+                if (r == -ENOMEM)
+                        query_refuse(q, SD_BUS_ERROR_NO_MEMORY, "Not enough memory to ask polkit.");
+                else if (r < 0)
+                        query_refuse(q, SD_BUS_ERROR_ACCESS_DENIED, "polkit cannot be asked.");
+        }
 }
 
 /* The credentials that the bus tells: names and values. Return: 0; a negative errno if the user is not among

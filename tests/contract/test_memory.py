@@ -5,23 +5,26 @@ and so on until it gets through. It says that there is no memory, or it succeeds
 before or as it is after, and is what is there; nothing stays under way, and the daemon goes on.
 
 The daemon is linked with tests/unit/without-memory.c, so what fails is what its own objects ask for, of libsystemd and
-json-c too. $MDEVD_MEMORY_STEP (3) is how many allocations are passed over between two that fail; 1 tries each."""
+json-c too. $MDEVD_MEMORY_STEP (5) is how many allocations are passed over between two that fail; 1 tries each."""
 
 import os
 import pathlib
 import struct
 import tempfile
+import threading
 import time
 
 import pytest
-from host import PATIENCE, BusError, Host
+from host import PATIENCE, BusError, Client, Host
+from jeepney import DBusAddress, HeaderFields, message_bus, new_method_call, new_method_return
 
 NO_MEMORY = "org.freedesktop.DBus.Error.NoMemory"
 FAILED = "org.freedesktop.DBus.Error.Failed"
 MANAGER = "org.mdevd1.Manager"
 OBJECT_MANAGER = "org.freedesktop.DBus.ObjectManager"
 PROPERTIES = "org.freedesktop.DBus.Properties"
-STEP = int(os.environ.get("MDEVD_MEMORY_STEP", "3"))
+STEP = int(os.environ.get("MDEVD_MEMORY_STEP", "5"))
+NOBODY = 65534
 U = [f"00000000-0000-0000-0000-00000000000{i}" for i in range(4)]
 JSON = '{"mdev_type": "t", "start": "manual", "attrs": [{"a": "1"}], "other": 1}'
 ATTRIBUTES = [("a", "1"), ("a", "2")]
@@ -134,9 +137,59 @@ PLAYS = {
 }
 
 
+class Polkit:
+    """Allows everything."""
+
+    def __init__(self, bus):
+        self.connection = bus.connect()
+        assert self.connection.send_and_get_reply(message_bus.RequestName("org.freedesktop.PolicyKit1")).body[0] == 1
+        self.thread = threading.Thread(target=self.serve)
+        self.thread.start()
+
+    def serve(self):
+        while (call := self.connection.receive()).header.fields[HeaderFields.member] != "End":
+            if call.header.fields[HeaderFields.member] == "CheckAuthorization":
+                self.connection.send(new_method_return(call, "(bba{ss})", ((True, False, {}),)))
+
+    def end(self, bus):
+        address = DBusAddress("/", bus_name=self.connection.unique_name, interface="org.mdevd1.Test")
+        with bus.connect() as client:
+            client.send(new_method_call(address, "End"))
+        self.thread.join()
+        self.connection.close()
+
+
+@pytest.fixture
+def polkit(poor):
+    p = Polkit(poor.host.bus)
+    yield p
+    p.end(poor.host.bus)
+
+
+def call_as_nobody(poor, message):
+    """By a client that nobody has seen before."""
+    os.seteuid(NOBODY)
+    try:
+        client = Client(poor.host.bus)
+    finally:
+        os.seteuid(0)
+    with client.connection:
+        return client.manager(*message)
+
+
 @pytest.mark.parametrize("name", PLAYS)
 def test_each_allocation(poor, name):
     prepare, message = PLAYS[name]
+    play(poor, prepare, lambda: poor.manager(*message))
+
+
+def test_of_a_stranger(poor, polkit):
+    """Who has to be found out, and asked about."""
+    os.chmod(poor.host.directory, 0o755)
+    play(poor, lambda p: None, lambda: call_as_nobody(poor, PLAYS["Define"][1]))
+
+
+def play(poor, prepare, call):
     prepare(poor)
     poor.quiet()
     before = poor.picture()
@@ -144,7 +197,7 @@ def test_each_allocation(poor, name):
     while True:
         poor.memory.write(n)
         try:
-            answer = poor.manager(*message)
+            answer = call()
         except BusError as error:
             answer = error
         except TimeoutError:
