@@ -8,7 +8,7 @@
 typedef struct StartParent {
         unsigned n_left; /* of the devices, and one while they are being begun */
         StartFailure *failures;
-        size_t n_failures, n_allocated;
+        size_t n_failures;
         ManagerStartParentReply reply;
         void *userdata;
 } StartParent;
@@ -25,9 +25,6 @@ static void start_parent_unref(StartParent *s) {
 }
 
 static void add_failure(StartParent *s, const Uuid *uuid, const Failure *f) {
-        if (grow((void **) &s->failures, &s->n_allocated, s->n_failures + 1, sizeof *s->failures) < 0)
-                return;
-
         s->failures[s->n_failures] = (StartFailure){ .uuid = *uuid, .failure = FAILURE_INIT };
         failure_copy(f, &s->failures[s->n_failures++].failure);
 }
@@ -44,16 +41,32 @@ static void start_one(Manager *m, StartParent *s, const Definition *definition) 
         const CreateOptions options = { .exist_ok = true };
         _cleanup_(definition_done) Definition copy = {};
         _cleanup_(failure_done) Failure f = FAILURE_INIT;
+        Uuid uuid = definition->uuid;
         int r;
 
         /* What is borrowed from the registry may be gone after the next commit. */
         if (definition_copy(definition, &copy) < 0)
-                return;
-        r = manager_create(m, &copy, &options, &f, on_started, s);
+                r = failure_set(&f, FAILURE_NO_MEMORY, 0, NULL, NULL);
+        else
+                r = manager_create(m, &copy, &options, &f, on_started, s);
         if (r == 0)
                 s->n_left++;
         else if (r < 0)
-                add_failure(s, &copy.uuid, &f);
+                add_failure(s, &uuid, &f);
+}
+
+static bool is_marked(const Device *d, const char *parent) {
+        const Definition *definition = device_find_definition(d, parent);
+
+        return definition && definition->autostart;
+}
+
+static size_t count_marked(Device *const *devices, size_t n, const char *parent) {
+        size_t n_marked = 0;
+
+        for (size_t i = 0; i < n; i++)
+                n_marked += is_marked(devices[i], parent);
+        return n_marked;
 }
 
 int manager_start_parent(
@@ -75,13 +88,16 @@ int manager_start_parent(
                 return failure_set(f, FAILURE_NO_MEMORY, 0, NULL, NULL);
         }
         *s = (StartParent){ .n_left = 1, .reply = reply, .userdata = userdata };
-
-        for (size_t i = 0; i < n; i++) {
-                const Definition *definition = device_find_definition(devices[i], parent);
-
-                if (definition && definition->autostart)
-                        start_one(m, s, definition);
+        /* For all of them, so that none is kept quiet about. */
+        s->failures = calloc(count_marked(devices, n, parent) + 1, sizeof *s->failures);
+        if (!s->failures) {
+                free(s);
+                return failure_set(f, FAILURE_NO_MEMORY, 0, NULL, NULL);
         }
+
+        for (size_t i = 0; i < n; i++)
+                if (is_marked(devices[i], parent))
+                        start_one(m, s, device_find_definition(devices[i], parent));
 
         start_parent_unref(s);
         return 0;

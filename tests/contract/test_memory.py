@@ -193,7 +193,7 @@ def play(poor, prepare, call):
     prepare(poor)
     poor.quiet()
     before = poor.picture()
-    failures, others, n = 0, [], 0
+    failures, others, successes, n = 0, [], [], 0
     while True:
         poor.memory.write(n)
         try:
@@ -213,6 +213,10 @@ def play(poor, prepare, call):
         if isinstance(answer, BusError):
             # A worker whose word was lost is as one that has died: what is there is looked at.
             assert answer.name == NO_MEMORY or (answer.name == FAILED and "worker" in answer.sentence), where
+        else:
+            # Of several devices each that failed is told.
+            if not any(len(row) == 2 and "memory" in row[1] for row in answer if isinstance(row, tuple)):
+                successes.append((where, seen))
         assert os.listdir(poor.host.tree.path / "run/mdevd/busy") == [], where
         poor.manager("Rescan")
         assert poor.picture() == seen, where
@@ -225,4 +229,5 @@ def play(poor, prepare, call):
     assert not isinstance(answer, BusError), answer
     assert failures >= 2
     assert [(where, other) for where, other in others if other != seen] == []
+    assert [(where, after) for where, after in successes if after != seen] == []
     assert poor.host.daemon.poll() is None
