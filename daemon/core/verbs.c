@@ -148,6 +148,8 @@ static void on_fact(const Frame *fact, void *owner) {
                                 fact->exists ? &fact->definition : NULL, v->op);
                 break;
         case FRAME_INVALID:
+                /* What cannot be read is not gone. */
+                v->missed = v->missed || (v->looking && fact->spares != SPARES_NOTHING);
                 rc = invalid_add(v->m, fact->path, fact->reason, 0);
                 break;
         case FRAME_SCRIPT:
@@ -278,6 +280,8 @@ static void on_done(Frame *result, void *owner) {
                 return;
         }
 
+        if (v->looking && failure_is_set(&result->failure))
+                v->missed = true;
         if (v->looking && !v->missed && !failure_is_set(&result->failure))
                 drop_unseen_definitions(v);
         if (v->kind == OPERATION_CREATE && !result->created && !v->looking)

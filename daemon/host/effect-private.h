@@ -18,6 +18,7 @@ typedef struct Effect {
         Store *store;       /* NULL if the request needs none */
         Callouts *callouts; /* likewise */
         Frame result;
+        bool untold; /* a fact without which the result is not the truth: there was no memory for it */
         EffectEmit emit;
         void *userdata;
 } Effect;

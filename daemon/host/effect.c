@@ -18,7 +18,9 @@
 static void emit(Effect *e, Frame *frame, FrameKind kind) {
         frame->kind = kind;
         frame->op = e->request->op;
-        (void) e->emit(frame, e->userdata);
+        if (e->emit(frame, e->userdata) == -ENOMEM &&
+                        (kind == FRAME_SIGHTING || kind == FRAME_DEFINITION || kind == FRAME_ACTION))
+                e->untold = true;
 }
 
 /* Facts */
@@ -128,7 +130,8 @@ void report_definition(Effect *e, const char *parent) {
 
         r = store_read(e->store, parent, uuid, &text, &size);
         if (r != -ENOENT) {
-                (void) report_file(parent, UUID_TEXT(uuid), uuid, text, size, r, e);
+                if (r == -ENOMEM || report_file(parent, UUID_TEXT(uuid), uuid, text, size, r, e) == -ENOMEM)
+                        e->untold = true;
                 return;
         }
 
@@ -136,6 +139,8 @@ void report_definition(Effect *e, const char *parent) {
         frame.definition.parent = strdup(parent);
         if (frame.definition.parent)
                 emit(e, &frame, FRAME_DEFINITION);
+        else
+                e->untold = true;
 }
 
 static void report_types(Effect *e, const char *parent) {
@@ -234,7 +239,8 @@ static void perform_look(Effect *e) {
                 ;
 
         (void) report_sighting(e, e->request->path);
-        (void) store_scan(e->store, &e->request->definition.uuid, report_file, e);
+        if (store_scan(e->store, &e->request->definition.uuid, report_file, e) == -ENOMEM)
+                e->untold = true;
         if (e->request->finish)
                 finish_action(e);
 }
@@ -393,6 +399,11 @@ void effect_perform(int root_fd, const Request *request, int lock_fd, EffectEmit
         if (request->kind != REQUEST_SCAN && request->kind != REQUEST_TYPES)
                 (void) failure_set_device(failure_of(&e), &d->uuid, d->parent, d->type);
         perform(&e);
+
+        /* Whoever hears this looks for himself. */
+        if (e.untold)
+                (void) failure_set(failure_of(&e), FAILURE_WORKER, ENOMEM, NULL,
+                                "what it found could not be told");
 
         /* First the lock, then the word: who hears that it is over may begin the next operation at once. */
         e.lock_fd = safe_close(e.lock_fd);

@@ -1,58 +1,27 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* Linked into the daemon itself: whatever its objects ask memory for, of libc, libsystemd or json-c, can be
- * made to fail. How many allocations are to succeed before one fails is a number in the file $MDEVD_MEMORY,
- * which the test writes and reads while the daemon works: -1 when one has failed, or none is to. */
+ * made to fail. $MDEVD_MEMORY is the file that says when. */
 
-#include <fcntl.h>
-#include <json-c/json.h>
-#include <sys/mman.h>
 #include <systemd/sd-bus.h>
 #include <systemd/sd-event.h>
-#include <unistd.h>
 
-static long none = -1, *counter = &none;
-
-#define MEMORY_COUNTER (*counter)
-
-#include "memory.h"
+#include "memory-counter.h"
 
 static void __attribute__((constructor)) find_counter(void) {
         const char *path = getenv("MDEVD_MEMORY");
-        int fd = path ? open(path, O_RDWR | O_CLOEXEC) : -1;
-        void *p;
 
-        if (fd < 0)
-                return;
-        p = mmap(NULL, sizeof *counter, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-        if (p != MAP_FAILED)
-                counter = p;
-        (void) close(fd);
+        if (path)
+                use_counter(path);
 }
 
 /* Hooks */
 
-#define VARIADIC(call)              \
-        ({                          \
-                va_list ap;         \
-                int _r;             \
-                                    \
-                va_start(ap, last); \
-                _r = (call);        \
-                va_end(ap);         \
-                _r;                 \
-        })
-
-int __wrap_asprintf(char **ret, const char *last, ...);
 int __wrap_sd_bus_message_append(sd_bus_message *m, const char *last, ...);
 int __wrap_sd_bus_reply_method_return(sd_bus_message *call, const char *last, ...);
 int __wrap_sd_bus_call_method_async(sd_bus *bus, sd_bus_slot **slot, const char *destination,
                 const char *path, const char *interface, const char *member,
                 sd_bus_message_handler_t callback, void *userdata, const char *last, ...);
-
-int __wrap_asprintf(char **ret, const char *last, ...) {
-        return fails() ? -1 : VARIADIC(vasprintf(ret, last, ap));
-}
 
 int __wrap_sd_bus_message_append(sd_bus_message *m, const char *last, ...) {
         return fails() ? -ENOMEM : VARIADIC(sd_bus_message_appendv(m, last, ap));
@@ -71,8 +40,6 @@ int __wrap_sd_bus_call_method_async(sd_bus *bus, sd_bus_slot **slot, const char 
 }
 
 MEMORY_HOOK(char *, strndup, NULL, (const char *s, size_t n), s, n);
-MEMORY_HOOK(json_tokener *, json_tokener_new_ex, NULL, (int depth), depth);
-MEMORY_HOOK(json_object *, json_object_new_string, NULL, (const char *s), s);
 MEMORY_HOOK(int, sd_bus_message_new_method_return, -ENOMEM, (sd_bus_message * call, sd_bus_message **ret),
                 call, ret);
 MEMORY_HOOK(int, sd_bus_message_new_method_call, -ENOMEM,

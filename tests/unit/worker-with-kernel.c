@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Linked into the worker: on a tree of files devices come and go as if a kernel were below it. */
+/* Linked into the worker: on a tree of files devices come and go as if a kernel were below it, and what its
+ * objects ask memory for fails as the file memory-of-worker beside the tree says. */
 
 #include "kernel.h"
+
+#include "memory-counter.h"
 
 static void __attribute__((constructor)) find_tree(void) {
         static char words[4096];
@@ -20,6 +23,7 @@ static void __attribute__((constructor)) find_tree(void) {
                 (void) snprintf(tree_root, sizeof tree_root, "%.63s", root);
                 tree_fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
                 kernel.attributes[0] = "a";
+                use_counter(PATH("%s/../memory-of-worker", root));
                 kernel.is_off = strlen(root) >= sizeof tree_root;
         }
 }

@@ -6,6 +6,7 @@ test_polkit.py. The bounds of a second and of two: tests/contract/test_stuck.py,
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -131,6 +132,9 @@ def test_everything_is_stuck(mdevd, parents, clients, users):
                 assert any(removed in sentence for sentence in told["operation"])
                 assert any(created in sentence for sentence in told["operation"])
                 assert silent.name in told["driver"][0] and "No space left" in told["store"][0]
+                for_people = subprocess.run(["mdevdctl", "status"], stdout=subprocess.PIPE, text=True, check=True).stdout
+                _, _, stuck = for_people.partition("\nStuck:\n")
+                assert re.search(rf"^  Removing device {removed} .* \(for \d+ s\)$", stuck, re.MULTILINE)
 
                 began = time.monotonic()
                 service.restart()
