@@ -5,7 +5,7 @@ and so on until it gets through. It says that there is no memory, or it succeeds
 before or as it is after, and is what is there; nothing stays under way, and the daemon goes on.
 
 The daemon is linked with tests/unit/without-memory.c, so what fails is what its own objects ask for, of libsystemd and
-json-c too. $MDEVD_MEMORY_STEP (5) is how many allocations are passed over between two that fail; 1 tries each."""
+json-c too. $MDEVD_MEMORY_STEP (9) is how many allocations are passed over between two that fail; 1 tries each."""
 
 import os
 import pathlib
@@ -22,7 +22,7 @@ ACCESS_DENIED = "org.freedesktop.DBus.Error.AccessDenied"
 MANAGER = "org.mdevd1.Manager"
 OBJECT_MANAGER = "org.freedesktop.DBus.ObjectManager"
 PROPERTIES = "org.freedesktop.DBus.Properties"
-STEP = int(os.environ.get("MDEVD_MEMORY_STEP", "5"))
+STEP = int(os.environ.get("MDEVD_MEMORY_STEP", "9"))
 NOBODY = 65534
 U = [f"00000000-0000-0000-0000-00000000000{i}" for i in range(4)]
 JSON = '{"mdev_type": "t", "start": "manual", "attrs": [{"a": "1"}], "other": 1}'
