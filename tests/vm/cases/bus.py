@@ -97,6 +97,9 @@ class Connection:
     def __exit__(self, *exc):
         self.close()
 
+    def fileno(self):
+        return self._connection.sock.fileno()
+
     def begin(self, path, interface, member, signature=None, *arguments, interactive=False, destination=NAME):
         address = DBusAddress(path, bus_name=destination, interface=interface)
         message = new_method_call(address, member, signature, arguments)
