@@ -128,9 +128,11 @@ def with_device(state, definition):
 
 
 def halves(old, new):
-    """What a worker that dies may leave: the one, the other, the device without its definition, or half of its
-    attributes."""
-    for definitions in {old.definitions, new.definitions}:
+    """What a worker that dies may leave: the one, the other, some of the definitions that were to go, the device
+    without its definition, or half of its attributes."""
+    gone = set(old.definitions) - set(new.definitions) if len(new.definitions) < len(old.definitions) else ()
+    some = [tuple(definition for definition in old.definitions if definition != other) for other in gone]
+    for definitions in {old.definitions, new.definitions, *some}:
         for device in {old.device, new.device}:
             yield State(definitions, device)
             if device and device != old.device:
