@@ -128,15 +128,21 @@ static void process_uncount(Process *p) {
                 dispatch_queue(p->all);
 }
 
+static void process_unspare(Process *p) {
+        Operations *o = p->all;
+
+        for (unsigned i = 0; i < o->n_spares; i++)
+                if (o->spares[i] == p) {
+                        o->spares[i] = o->spares[--o->n_spares];
+                        break;
+                }
+}
+
 static Process *process_free(Process *p) {
         if (!p)
                 return NULL;
 
-        for (unsigned i = 0; i < p->all->n_spares; i++)
-                if (p->all->spares[i] == p) {
-                        p->all->spares[i] = p->all->spares[--p->all->n_spares];
-                        break;
-                }
+        process_unspare(p);
         process_uncount(p);
         if (p->next)
                 p->next->previous = p->previous;
@@ -155,9 +161,10 @@ static Process *process_free(Process *p) {
 
 DEFINE_CLEANUP(Process *, process_free);
 
-/* Gives up on a process that could not be given its request, or is one too many: it sees its socket closed
- * and exits, and is reaped then. */
+/* Gives up on a process that could not be given its request, has said what nobody understood or had memory
+ * for, or is one too many: when it is done it sees its socket closed and exits, and is reaped then. */
 static void process_abandon(Process *p) {
+        process_unspare(p);
         p->io = sd_event_source_disable_unref(p->io);
         p->more = sd_event_source_disable_unref(p->more);
         p->worker = worker_free(p->worker);
@@ -198,7 +205,7 @@ static void process_receive(Process *p, unsigned max) {
                         if (r != -EPIPE)
                                 log_warning_errno(r, "A worker (pid %d) sent what is no message: %s",
                                                 (int) worker_pid(p->worker), strerror(-r));
-                        (void) sd_event_source_set_enabled(p->io, SD_EVENT_OFF);
+                        process_abandon(p);
                         return;
                 }
 
