@@ -38,7 +38,7 @@ class Operation:
     def outcomes(self, state, host):
         """All answers that it can have in STATE, each with the state that it leaves."""
         found = list(getattr(self, self.verb)(state, host, **self.arguments))
-        if self.contended:
+        if self.contended or host.may_be_at(self.uuid, state):
             found.append((BUSY if self.verb == "look" else "TryAgain", state))
             if self.verb in ("create", "start"):
                 found.append(("Exists", state))
@@ -64,7 +64,7 @@ class Operation:
         if state.device or (define and refuses(state, definition.parent, alternate)):
             yield "Exists", state
         # Whichever is looked at first.
-        if host.may_be_absent(definition.parent, self.began):
+        if host.is_restless(definition.parent):
             yield "ParentAbsent", state
         if not state.device and not (define and refuses(state, definition.parent, alternate)):
             new = with_device(state, definition)
@@ -76,7 +76,7 @@ class Operation:
             yield error, state
         if state.device:
             yield "Exists", state
-        if definition and host.may_be_absent(definition.parent, self.began):
+        if definition and host.is_restless(definition.parent):
             yield "ParentAbsent", state
         if definition and not state.device:
             yield from self.creation(state, with_device(state, definition), host)
@@ -88,17 +88,22 @@ class Operation:
             yield error, state
         if host.takes(attributes):
             yield DONE, new
+        # It was to be removed again, and nobody was left to do it.
+        elif host.killed_workers_since(self.began):
+            yield from (("Failed", half) for half in halves(state, new))
 
     def stop(self, state, host):
         if state.device:
             yield DONE, state._replace(device=None)
-            if host.may_be_absent(state.device.parent, self.began):
-                yield "Kernel", state
+            if host.is_restless(state.device.parent):
+                yield from (("Kernel", state), ("Orphaned", state))
         else:
             yield "NotActive" if state.definitions else "NotFound", state
 
     def look(self, state, host):
         yield shown(state), state
+        if state.device and host.is_restless(state.device.parent):
+            yield "orphaned", state
 
 
 def shown(state):

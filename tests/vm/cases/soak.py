@@ -65,8 +65,15 @@ class Host:
     def killed_workers_since(self, tick):
         return self.killed_worker >= tick
 
-    def may_be_absent(self, parent, since):
+    def is_restless(self, parent):
+        """Whether it may be absent, or on its way."""
         return parent in self.disturbed
+
+    def may_be_at(self, uuid, state):
+        """Whether mdevd may be at work on it of its own accord, or the kernel."""
+        places = [definition.parent for definition in state.definitions if definition.autostart]
+        places += [state.device.parent] if state.device else []
+        return uuid in self.waiting or any(self.is_restless(parent) for parent in places)
 
     def refusals(self, parent, attributes, since):
         """What a creation may end with, for a reason that is not the device's."""
@@ -86,14 +93,17 @@ class Host:
 
     def drift(self, uuid, state):
         """What STATE may become by itself."""
-        if state.device and state.device.parent in self.disturbed:
+        if state.device and self.is_restless(state.device.parent):
             yield state._replace(device=None)
-        for parent, type, autostart, attributes in state.definitions:
-            if (autostart and not state.device and self.takes(attributes)
-                    and (parent in self.disturbed or uuid in self.waiting)):
+        # Whichever of its marked definitions is the reason, they are tried in the order of their parents.
+        marked = [definition for definition in state.definitions if definition.autostart]
+        if state.device or not (uuid in self.waiting or any(self.is_restless(each.parent) for each in marked)):
+            return
+        for parent, type, _, attributes in marked:
+            if self.takes(attributes):
                 yield state._replace(device=Device(parent, type, attributes))
-                if self.killed_worker >= 0:
-                    yield state._replace(device=Device(parent, type, None))
+            if self.killed_worker >= 0:
+                yield state._replace(device=Device(parent, type, None))
 
 
 class Client:
@@ -314,7 +324,7 @@ class Soak:
         parent.create_delay_ms = chance.choice([0, 0, 0, 20, 100, 500])
         parent.remove_delay_ms = chance.choice([0, 0, 0, 20, 100, 500])
         parent.types_delay_ms = chance.choice([0, 0, 0, 50])
-        for key, knob, value in ((parent.name, "create_errno", chance.choice([0, 0, *ERRNOS])),
+        for key, knob, value in ((parent.name, "create_errno", chance.choice([0] * 15 + [*ERRNOS])),
                                  ((parent.name, "fail"), "attr_errno", chance.choice([0, 5]))):
             was = getattr(parent, knob)
             setattr(parent, knob, value)

@@ -113,6 +113,19 @@ def test_the_model_knows_what_a_lost_call_may_leave(history, state, possible):
     assert history.settle(state) == possible
 
 
+@pytest.mark.parametrize("answer, possible", [(DONE, False), ("Attribute", True), ("Failed", False)])
+def test_the_model_knows_what_no_driver_takes(history, answer, possible):
+    define(history, DONE, HERE._replace(attributes=(("nosuch", "1"), )))
+    assert tell(history, "start", answer, parent="") == possible
+
+
+def test_the_model_knows_what_a_dead_worker_leaves(history):
+    define(history, DONE, HERE._replace(attributes=(("nosuch", "1"), )))
+    history.host.killed_worker = history.host.tick
+    assert tell(history, "start", "Failed", parent="") and tell(history, "start", "Exists", parent="")
+    assert tell(history, "stop", DONE) and tell(history, "stop", "NotActive")
+
+
 def test_the_model_knows_what_hardware_explains(history):
     definition = HERE._replace(autostart=True)
     active = State((definition, ), Device(*definition[:2], ()))
