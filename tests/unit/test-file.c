@@ -3,6 +3,7 @@
 /* Runs in two new directories on one file system: "to", which gets the files, and "temporary". The system
  * calls on whose failure and order something depends go through the hooks below. */
 
+#include "looks.h"
 #include "unit.h"
 
 #include <dirent.h>
@@ -410,6 +411,21 @@ static void test_read_error(void **state) {
 }
 
 /* Only the last component must not be a link. */
+/* The first look only says what is not to be opened. */
+static void test_read_fails_to_look(void **state) {
+        (void) state;
+
+        put("file", "text");
+        look_fails(0);
+        assert_reads("file", 10, "text", 4);
+        assert_true(look_failed());
+        for (unsigned n = 1; n < 3; n++) {
+                look_fails(n);
+                assert_unreadable(to_fd, "file", 10, EIO);
+                assert_true(look_failed());
+        }
+}
+
 static void test_read_through_link(void **state) {
         (void) state;
 
@@ -687,6 +703,36 @@ static void test_write_fails_last(void **state) {
 }
 
 /* File systems that cannot rename without replacing: the promise not to replace holds all the same. */
+/* What cannot be seen of the old file or of the new one is as good a reason to leave the old one as a full
+ * disk. */
+static void test_write_fails_to_look(void **state) {
+        unsigned n_failed = 0;
+        bool failed = true;
+
+        (void) state;
+
+        for (unsigned n = 0; failed; n++) {
+                struct stat st;
+                int r;
+
+                put("file", "old");
+                assert_int_equal(fchmodat(to_fd, "file", 0640, 0), 0);
+                if (geteuid() == 0)
+                        assert_int_equal(fchownat(to_fd, "file", 4711, 4712, 0), 0);
+                look_fails(n);
+                r = write_text("file", "new", true);
+                failed = look_failed();
+                assert_true(r == 0 || r == -EIO);
+                assert_content("file", r == 0 ? "new" : "old");
+                assert_clean(1);
+                assert_int_equal(fstatat(to_fd, "file", &st, 0), 0);
+                assert_int_equal(st.st_mode, S_IFREG | 0640);
+                assert_int_equal(unlinkat(to_fd, "file", 0), 0);
+                n_failed += r < 0;
+        }
+        assert_true(n_failed >= 5);
+}
+
 static void test_write_without_noreplace(void **state) {
         static const int errors[] = { EINVAL, ENOSYS };
         struct stat st;
@@ -917,6 +963,21 @@ static void test_stray_is_no_stray(void **state) {
         assert_content(names[0], "text");
 }
 
+static void test_sweep(void **state) {
+        (void) state;
+
+        put(".mdevd-0123456789abcdef", "stray");
+        put("file", "text");
+        look_fails(0);
+        file_sweep_strays(to_fd);
+        assert_true(look_failed());
+        assert_clean(2);
+
+        file_sweep_strays(to_fd);
+        assert_clean(1);
+        assert_content("file", "text");
+}
+
 /* A file that has just been made and not yet been locked looks like a stray one. */
 static void test_stray_race(void **state) {
         pid_t remover = fork();
@@ -955,6 +1016,7 @@ int main(void) {
                 TEST(test_read_refuses),
                 TEST(test_read_opens_files_only),
                 TEST(test_read_error),
+                TEST(test_read_fails_to_look),
                 TEST(test_read_through_link),
                 TEST(test_write_new),
                 TEST(test_write_sizes),
@@ -969,6 +1031,7 @@ int main(void) {
                 TEST(test_write_killed),
                 TEST(test_write_fails),
                 TEST(test_write_fails_last),
+                TEST(test_write_fails_to_look),
                 TEST(test_write_without_noreplace),
                 TEST(test_write_without_directory),
                 TEST(test_write_race),
@@ -977,6 +1040,7 @@ int main(void) {
                 TEST(test_stray_removed),
                 TEST(test_stray_in_use),
                 TEST(test_stray_is_no_stray),
+                TEST(test_sweep),
                 TEST(test_stray_race),
         };
 

@@ -3,6 +3,7 @@
 /* The system calls on whose failure something depends can be made to fail, one at a time: whatever fails, a
  * change is wholly there or not at all. */
 
+#include "looks.h"
 #include "tree.h"
 
 #include <sched.h>
@@ -268,6 +269,35 @@ static void test_read_refuses(void **state) {
         assert_reads_not("", UUID_A, ENOENT);
         assert_reads_not("../outside", UUID_A, ENOENT);
         assert_reads_not("../../outside", UUID_A, ENOENT);
+}
+
+/* Whatever cannot be looked at: nothing is read, and the reason is that one; or it was not needed. */
+static void test_read_fails(void **state) {
+        unsigned n = 0, n_failed = 0;
+
+        (void) state;
+
+        tree_put(TOP P1 "/00112233445566778899aabbccddeeff", "text");
+        for (bool failed = true; failed; n++) {
+                char untouched[] = "", *text = untouched;
+                Uuid u = uuid_of(UUID_A);
+                size_t size = 4711;
+                int r;
+
+                look_fails(n);
+                r = store_read(store, P1, &u, &text, &size);
+                failed = look_failed();
+                if (r < 0) {
+                        assert_int_equal(r, -EIO);
+                        assert_ptr_equal(text, untouched);
+                        n_failed++;
+                } else {
+                        assert_string_equal(text, "text");
+                        free(text);
+                }
+                reopen();
+        }
+        assert_true(n_failed >= 6);
 }
 
 static void test_read_too_large(void **state) {
@@ -792,6 +822,44 @@ static void test_scan_ends(void **state) {
                 free(scan.lines[i]);
 }
 
+/* Whatever cannot be looked at is told of, with the rest; or nothing was missed. */
+static void test_scan_fails(void **state) {
+        unsigned n = 0, n_told = 0;
+
+        (void) state;
+
+        tree_put(TOP P1 "/" UUID_A, "one");
+        tree_put(TOP P2 "/" UUID_A, "two");
+        tree_put(TOP UUID_B, "without a parent");
+        for (bool failed = true; failed; n++) {
+                Scan scan = { .n_max = SIZE_MAX };
+                bool told = false;
+
+                look_fails(n);
+                assert_int_equal(store_scan(store, NULL, on_place, &scan), 0);
+                failed = look_failed();
+                for (size_t i = 0; i < scan.n; i++) {
+                        told = told || strstr(scan.lines[i], " EIO ");
+                        free(scan.lines[i]);
+                }
+                assert_true(told || scan.n == 3);
+                assert_true(failed || !told);
+                n_told += told;
+                reopen();
+        }
+        assert_true(n_told >= 10);
+}
+
+/* What lies beside the parents is a reason to end as any other. */
+static void test_scan_ends_beside(void **state) {
+        Scan scan = { .n_max = 0 };
+
+        (void) state;
+
+        tree_put(TOP UUID_A, "without a parent");
+        assert_int_equal(store_scan(store, NULL, on_place, &scan), -E2BIG);
+}
+
 static void test_scan_removes_strays(void **state) {
         int fd;
 
@@ -828,6 +896,7 @@ int main(void) {
                 TEST(test_read_names),
                 TEST(test_read_two_parents),
                 TEST(test_read_refuses),
+                TEST(test_read_fails),
                 TEST(test_read_too_large),
                 TEST(test_write_new),
                 TEST(test_order),
@@ -848,6 +917,8 @@ int main(void) {
                 TEST(test_scan_too_large),
                 TEST(test_scan_unreadable),
                 TEST(test_scan_ends),
+                TEST(test_scan_fails),
+                TEST(test_scan_ends_beside),
                 TEST(test_scan_removes_strays),
         };
 

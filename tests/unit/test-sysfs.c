@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include "looks.h"
 #include "tree.h"
 
 #include "host/sysfs.h"
@@ -316,6 +317,31 @@ static void test_list_types(void **state) {
         ASSERT_NAMES(sysfs_list_types(sys_fd, P1, &names));
 }
 
+/* A list that ends early is no list. */
+static void test_list_fails(void **state) {
+        char *untouched[] = { NULL }, **names = untouched;
+        Uuid u, *uuids = &u;
+        size_t n = 4711;
+
+        (void) state;
+
+        host_parent(P1);
+        host_type(P1, "t-1", "1");
+        tree_mkdir(BUS);
+        host_device(P1, UUID_A, "t-1");
+        for (unsigned i = 0; i < 3; i++) {
+                look_fails(i);
+                assert_int_equal(sysfs_list_devices(sys_fd, &uuids, &n), -EIO);
+                assert_true(look_failed());
+                look_fails(i);
+                assert_int_equal(sysfs_list_types(sys_fd, P1, &names), -EIO);
+                assert_true(look_failed());
+        }
+        assert_ptr_equal(uuids, &u);
+        assert_int_equal(n, 4711);
+        assert_ptr_equal(names, untouched);
+}
+
 static void test_list_types_bound(void **state) {
         char **names = NULL;
         unsigned n = 0;
@@ -421,6 +447,7 @@ int main(void) {
                 TEST(test_list_many),
                 TEST(test_list_parents),
                 TEST(test_list_types),
+                TEST(test_list_fails),
                 TEST(test_list_types_bound),
                 TEST(test_parent),
                 TEST(test_siblings),
