@@ -195,8 +195,11 @@ static bool scan_saw(const Scan *s, const Uuid *uuid, const char *parent) {
         for (size_t i = 0; i < s->n_parents; i++) {
                 Seen key = { .uuid = *uuid, .parent = (uint32_t) i };
 
-                if (streq(s->parents[i], parent))
-                        return s->spared[i] || bsearch(&key, s->seen.list, s->seen.n, sizeof key, seen_order);
+                if (!streq(s->parents[i], parent))
+                        continue;
+                if (s->spared[i] || s->seen.n == 0)
+                        return s->spared[i];
+                return bsearch(&key, s->seen.list, s->seen.n, sizeof key, seen_order);
         }
 
         return false;
