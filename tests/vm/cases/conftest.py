@@ -11,9 +11,11 @@ import pytest
 
 import bus
 import mdevsim
+import service
 import sysfs
 from definitions import remove_definitions
 from guest import KERNEL, kernel_log, wait_until
+from reports import SANITIZED, Reports
 from scripts import Scripts
 
 # Longer than any case should take on a busy machine. A case that hangs costs this much and its own result.
@@ -27,17 +29,20 @@ LEFT_OUT = pytest.StashKey()
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leave out what this kernel cannot show."""
-    config.stash[LEFT_OUT] = [(item, marker.args[2]) for item in items for marker in item.iter_markers("since")
-                              if KERNEL < marker.args[:2]]
-    out = {item for item, _ in config.stash[LEFT_OUT]}
+    """Leave out what this kernel, or a build with sanitizers, cannot show."""
+    left_out = [(item, f"on {KERNEL[0]}.{KERNEL[1]}", marker.args[2])
+                for item in items for marker in item.iter_markers("since") if KERNEL < marker.args[:2]]
+    left_out += [(item, "of a sanitized build", marker.args[0])
+                 for item in items for marker in item.iter_markers("unsanitized") if SANITIZED]
+    config.stash[LEFT_OUT] = left_out
+    out = {item for item, _, _ in left_out}
     config.hook.pytest_deselected(items=list(out))
     items[:] = [item for item in items if item not in out]
 
 
 def pytest_terminal_summary(terminalreporter, config):
-    for item, reason in config.stash.get(LEFT_OUT, []):
-        terminalreporter.write_line(f"left out on {KERNEL[0]}.{KERNEL[1]}: {item.nodeid}: {reason}")
+    for item, where, reason in config.stash.get(LEFT_OUT, []):
+        terminalreporter.write_line(f"left out {where}: {item.nodeid}: {reason}")
 
 
 @pytest.fixture
@@ -126,6 +131,27 @@ def clean_guest():
         restore_parents()
     if log.troubles():
         pytest.fail("\n".join(["the kernel complained:", *log.troubles()]))
+
+
+@pytest.fixture(scope="session")
+def reports():
+    """At the end the daemon ends too, and its workers, for only then it is known what they have lost."""
+    if not SANITIZED:
+        yield None
+        return
+    found = Reports()
+    yield found
+    service.stop()
+    wait_until(lambda: service.workers() == [])
+    if lines := found.last():
+        pytest.fail("\n".join(["the sanitizers complained:", *lines]))
+
+
+@pytest.fixture(autouse=True)
+def no_reports(reports):
+    yield
+    if reports and (lines := reports.new()):
+        pytest.fail("\n".join(["the sanitizers complained:", *lines]))
 
 
 def restore_parents():
