@@ -13,10 +13,12 @@ import mdevsim
 import service
 import sysfs
 from bus import MANAGER, PATH, BusError, device_path, error
-from guest import held, kernel_log, new_uuid, wait_until
+from guest import KERNEL, held, kernel_log, new_uuid, wait_until
 from mdevsim import NOGROUP, SMALL
 
 PATIENCE = 30
+# The mdev core, and what holds it; in the order of unloading.
+CORE = ("mdev",) if KERNEL >= (5, 14) else ("vfio_mdev", "mdev")
 MODULE = Path("/run/mdevd-test/out") / f"driver-{os.uname().release}" / "mdevsim.ko"
 
 
@@ -174,7 +176,7 @@ def unload(*modules):
 
 
 def load():
-    subprocess.run(["modprobe", "mdev"], check=True, timeout=60)
+    subprocess.run(["modprobe", "--all", *CORE], check=True, timeout=60)
     subprocess.run(["insmod", MODULE], check=True, timeout=60)
 
 
@@ -199,7 +201,7 @@ def test_the_driver_is_loaded_anew(mdevd, parents):
 
 def test_no_bus_at_all_is_a_normal_state(mdevd, parent, clients):
     uuid = mdevd.define(parent, SMALL, autostart=True)
-    unload("mdevsim", "mdev")
+    unload("mdevsim", *CORE)
     try:
         assert not sysfs.DEVICES.exists()
         wait_until(lambda: not mdevd.has_parent(parent), PATIENCE)
