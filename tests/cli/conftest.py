@@ -5,8 +5,10 @@
 MDEVDCTL, MDEVD and MDEVD_WORKER name the programs that were built.
 """
 
+import fcntl
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -145,14 +147,30 @@ class Bus:
         self.process.stdout.close()
 
 
+# What the sanitizers begin with, in a build with them.
+REPORT = re.compile(r"runtime error:|ERROR: \w+Sanitizer")
+
+
+def reports(log):
+    """What sanitizers have to say in the log of a daemon that has ended, and of its workers, which may end later: they
+    hold the lock that the log was opened with."""
+    with open(log, errors="replace") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        # What is no report is told with a level.
+        lines = [line for line in file if not line.startswith("<")]
+    return "".join(lines) if any(REPORT.search(line) for line in lines) else ""
+
+
 class Daemon:
     """mdevd on a tree and a bus of its own; it is ready when the constructor returns."""
 
     def __init__(self, tree, bus, directory):
         self.environment = {"DBUS_SYSTEM_BUS_ADDRESS": bus.address}
         notify = directory / "notify"
+        self.log = directory / "mdevd.log"
         notify.unlink(missing_ok=True)
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready, open(directory / "mdevd.log", "wb") as log:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready, open(self.log, "wb") as log:
+            fcntl.flock(log, fcntl.LOCK_EX)
             ready.bind(str(notify))
             ready.settimeout(30)
             self.process = subprocess.Popen(
@@ -183,6 +201,8 @@ class Daemon:
     def stop(self):
         self.process.terminate()
         assert self.process.wait(30) == 0
+        said = reports(self.log)
+        assert not said, said
 
 
 class Host:

@@ -2,8 +2,10 @@
 
 """A private bus, and mdevd on a tree of plain files. MDEVD and MDEVD_WORKER name the programs that were built."""
 
+import fcntl
 import os
 import pathlib
+import re
 import socket
 import subprocess
 
@@ -135,6 +137,20 @@ class Tree:
         path.write_text(text)
 
 
+# What the sanitizers begin with, in a build with them.
+REPORT = re.compile(r"runtime error:|ERROR: \w+Sanitizer")
+
+
+def reports(log):
+    """What sanitizers have to say in the log of a daemon that has ended, and of its workers, which may end later: they
+    hold the lock that the log was opened with."""
+    with open(log, errors="replace") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        # What is no report is told with a level.
+        lines = [line for line in file if not line.startswith("<")]
+    return "".join(lines) if any(REPORT.search(line) for line in lines) else ""
+
+
 class Host:
     """A tree, a bus, and once it is started mdevd on them."""
 
@@ -149,6 +165,7 @@ class Host:
         """Returns a client when mdevd is ready; before, UNTIL() is called when it has begun."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready, open(self.directory / "log", "wb") as log:
             (self.directory / "notify").unlink(missing_ok=True)
+            fcntl.flock(log, fcntl.LOCK_EX)
             ready.bind(str(self.directory / "notify"))
             ready.settimeout(PATIENCE)
             self.daemon = subprocess.Popen(
@@ -175,5 +192,7 @@ class Host:
             if self.daemon:
                 self.daemon.terminate()
                 assert self.daemon.wait(PATIENCE) == 0
+                said = reports(self.directory / "log")
+                assert not said, said
         finally:
             self.bus.stop()
