@@ -58,7 +58,7 @@ class Host:
         self.tick = 0
         self.parents = {parent.name: number for number, parent in enumerate(parents)}
         self.disturbed = set()  # parents that went or came since all was quiet
-        self.waiting = set()  # UUIDs that are started as soon as there is room
+        self.waiting = set()  # UUIDs that are started when there is room, or tried again when what is defined changes
         self.faulty = collections.defaultdict(lambda: -1)  # by parent or attribute: the last tick with faults
         self.killed_worker = -1  # the last tick at which that may show
 
@@ -420,7 +420,7 @@ class Soak:
                 readable |= definitions_in([path])
             except ValueError:
                 unreadable.add(str(path))
-        self.waiting = {device["UUID"][1] for device in devices if device["Pending"][1] not in ("", "failed")}
+        self.waiting = {device["UUID"][1] for device in devices if device["Pending"][1] != ""}
         return [("devices", live, {uuid: (sysfs.parent_of(uuid), sysfs.type_of(uuid)) for uuid in sysfs.devices()}),
                 ("orphans", orphaned, orphans()),
                 ("definitions", told, readable),
