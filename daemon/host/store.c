@@ -373,8 +373,10 @@ int store_scan_file(Store *s, const char *parent, const char *name, StoreFn fn, 
                 return 0;
         if (dir_fd < 0)
                 return fn(parent, "", NULL, NULL, 0, dir_fd, userdata);
-        if (strchr(name, '/') || fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        if (strchr(name, '/'))
                 return 0;
+        if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                return errno == ENOENT ? 0 : fn(parent, "", NULL, NULL, 0, -errno, userdata);
         return scan_file(dir_fd, parent, name, IFTODT(st.st_mode), NULL, fn, userdata);
 }
 

@@ -377,6 +377,14 @@ static void test_write_exists(void **state) {
         }
 }
 
+static void test_write_without_a_place(void **state) {
+        (void) state;
+
+        tree_put("etc", "a file");
+        assert_int_equal(write_text(P1, UUID_A, "x", false, FAILURE_STORE), -ENOTDIR);
+        assert_file("etc", "a file");
+}
+
 static void test_write_replaces(void **state) {
         static const char odd[] = TOP P1 "/00112233-4455-6677-8899-AABBCCDDEEFF";
 
@@ -850,6 +858,23 @@ static void test_scan_fails(void **state) {
         assert_true(n_told >= 10);
 }
 
+static void test_scan_file_fails(void **state) {
+        (void) state;
+
+        tree_put(TOP P1 "/" UUID_A, "one");
+        for (unsigned n = 0; n < 2; n++) {
+                Scan scan = { .n_max = SIZE_MAX };
+
+                reopen();
+                look_fails(n);
+                assert_int_equal(store_scan_file(store, P1, UUID_A, on_place, &scan), 0);
+                assert_true(look_failed());
+                assert_int_equal(scan.n, 1);
+                assert_string_equal(scan.lines[0], P1 "/ EIO -");
+                free(scan.lines[0]);
+        }
+}
+
 /* What lies beside the parents is a reason to end as any other. */
 static void test_scan_ends_beside(void **state) {
         Scan scan = { .n_max = 0 };
@@ -901,6 +926,7 @@ int main(void) {
                 TEST(test_write_new),
                 TEST(test_order),
                 TEST(test_write_exists),
+                TEST(test_write_without_a_place),
                 TEST(test_write_replaces),
                 TEST(test_write_replaces_not),
                 TEST(test_write_refuses_parents),
@@ -918,6 +944,7 @@ int main(void) {
                 TEST(test_scan_unreadable),
                 TEST(test_scan_ends),
                 TEST(test_scan_fails),
+                TEST(test_scan_file_fails),
                 TEST(test_scan_ends_beside),
                 TEST(test_scan_removes_strays),
         };
