@@ -45,25 +45,26 @@ static ssize_t receive(char *data, size_t size, int *fd) {
         return n;
 }
 
-/* Return: 1; 0 if there is no request; a negative errno. */
-static int receive_request(Request *ret, int *ret_lock_fd) {
-        _cleanup_(buffer_done) Buffer in = {};
+/* @in: is kept from one request to the next, so that who has said that he stays needs no memory to hear of
+ * it. Return: 1; 0 if there is no request; a negative errno. */
+static int receive_request(Buffer *in, Request *ret, int *ret_lock_fd) {
         size_t used;
         int r;
 
+        in->size = 0;
         for (;;) {
                 ssize_t n;
 
-                r = request_decode(in.data, in.size, ret, &used);
+                r = in->size == 0 ? 0 : request_decode(in->data, in->size, ret, &used);
                 if (r != 0)
                         return r;
-                r = grow((void **) &in.data, &in.allocated, in.size + SEND_STEP, 1);
+                r = grow((void **) &in->data, &in->allocated, in->size + SEND_STEP, 1);
                 if (r < 0)
                         return r;
-                n = receive(in.data + in.size, SEND_STEP, ret_lock_fd);
+                n = receive(in->data + in->size, SEND_STEP, ret_lock_fd);
                 if (n <= 0)
                         return (int) n;
-                in.size += (size_t) n;
+                in->size += (size_t) n;
         }
 }
 
@@ -100,18 +101,15 @@ static int send_frame(const Frame *frame, void *userdata) {
 }
 
 /* Return: 1 if there is to be another; 0 if not; a negative errno. */
-static int serve(const char *root) {
+static int serve(int root_fd, Buffer *in) {
         _cleanup_(request_done) Request request = {};
-        _cleanup_(closep) int root_fd = -EBADF, lock_fd = -EBADF;
+        _cleanup_(closep) int lock_fd = -EBADF;
         Sender sender = {};
         int r;
 
-        r = receive_request(&request, &lock_fd);
+        r = receive_request(in, &request, &lock_fd);
         if (r <= 0)
                 return 0;
-        root_fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
-        if (root_fd < 0)
-                return -errno;
 
         effect_perform(root_fd, &request, TAKE_FD(lock_fd), send_frame, &sender);
         (void) flush(&sender);
@@ -121,6 +119,8 @@ static int serve(const char *root) {
 
 int main(int argc, char *argv[]) {
         const char *root = argc == 2 ? startswith(argv[1], "--root=") : argc == 1 ? "/" : NULL;
+        _cleanup_(buffer_done) Buffer in = {};
+        _cleanup_(closep) int root_fd = -EBADF;
         sigset_t all;
         int r;
 
@@ -138,8 +138,12 @@ int main(int argc, char *argv[]) {
         (void) sigprocmask(SIG_SETMASK, &all, NULL);
         (void) umask(0022);
 
+        root_fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (root_fd < 0)
+                return EXIT_FAILURE;
+
         do
-                r = serve(root);
+                r = serve(root_fd, &in);
         while (r > 0);
         return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

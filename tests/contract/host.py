@@ -160,10 +160,12 @@ class Host:
         self.bus = Bus(directory)
         self.daemon = None
         self.client = None
+        self.logs = []  # of each start one: a worker may live longer than its daemon
 
     def start(self, until=None):
         """Returns a client when mdevd is ready; before, UNTIL() is called when it has begun."""
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready, open(self.directory / "log", "wb") as log:
+        self.logs.append(self.directory / f"log-{len(self.logs)}")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready, open(self.logs[-1], "wb") as log:
             (self.directory / "notify").unlink(missing_ok=True)
             fcntl.flock(log, fcntl.LOCK_EX)
             ready.bind(str(self.directory / "notify"))
@@ -192,7 +194,7 @@ class Host:
             if self.daemon:
                 self.daemon.terminate()
                 assert self.daemon.wait(PATIENCE) == 0
-                said = reports(self.directory / "log")
+                said = "".join(map(reports, self.logs))
                 assert not said, said
         finally:
             self.bus.stop()

@@ -205,7 +205,7 @@ def test_many(host, tree, others):
     assert waited < AT_ONCE
     assert known(client) == {(GOOD, "p")}
     # Nor is the journal filled by those that are not told.
-    assert (host.directory / "log").read_bytes().count(b"is not a definition") <= TOLD_MAX
+    assert host.logs[-1].read_bytes().count(b"is not a definition") <= TOLD_MAX
 
     for number in range(4990):
         (tree.definitions / "q" / f"bad{number}").unlink()

@@ -61,7 +61,7 @@ def test_the_name_is_not_free(host, holder):
     with pytest.raises(EOFError):
         host.start(end)
     host.daemon = None
-    assert "Cannot take the name org.mdevd1 on the bus: another process has it" in (host.directory / "log").read_text()
+    assert "Cannot take the name org.mdevd1 on the bus: another process has it" in host.logs[-1].read_text()
 
 
 def test_killed_and_started_at_once(host):
