@@ -38,7 +38,7 @@ static void use_counter(const char *path) {
                 _r;                 \
         })
 
-int __wrap_asprintf(char **ret, const char *last, ...);
+int __wrap_asprintf(char **ret, const char *last, ...) __attribute__((format(printf, 2, 3)));
 
 int __wrap_asprintf(char **ret, const char *last, ...) {
         return fails() ? -1 : VARIADIC(vasprintf(ret, last, ap));
