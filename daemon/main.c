@@ -15,8 +15,12 @@
 #include "core/manager.h"
 #include "host/config.h"
 
+/* A line wakes the journal, which takes the processor from whoever is at an operation just then. */
+#define LINES_USEC (UINT64_C(50) * 1000)
+
 typedef struct Daemon {
         sd_event *event;
+        sd_event_source *telling; /* the journal */
         Manager *manager;
         Bus *bus;
         ManagerOptions options;
@@ -26,6 +30,8 @@ static void daemon_done(Daemon *d) {
         /* The manager first: its waiters are answered over the bus. */
         (void) manager_free(d->manager);
         (void) bus_free(d->bus);
+        log_hold(NULL, NULL);
+        (void) sd_event_source_disable_unref(d->telling);
         (void) sd_event_unref(d->event);
 }
 
@@ -177,6 +183,26 @@ static int add_signals(Daemon *d) {
         return r;
 }
 
+static int on_telling(sd_event_source *s _unused_, uint64_t usec _unused_, void *userdata _unused_) {
+        log_flush();
+        return 0;
+}
+
+static void on_line(void *userdata) {
+        Daemon *d = userdata;
+
+        (void) sd_event_source_set_time_relative(d->telling, LINES_USEC);
+        (void) sd_event_source_set_enabled(d->telling, SD_EVENT_ONESHOT);
+}
+
+/* Without that the journal is told at once. */
+static void hold_lines(Daemon *d) {
+        if (sd_event_add_time_relative(d->event, &d->telling, CLOCK_MONOTONIC, 0, 1, on_telling, d) < 0 ||
+                        sd_event_source_set_priority(d->telling, SD_EVENT_PRIORITY_IDLE) < 0)
+                return;
+        log_hold(on_line, d);
+}
+
 static int run(Daemon *d) {
         BusLimits limits;
         int r;
@@ -194,6 +220,7 @@ static int run(Daemon *d) {
         if (r < 0)
                 return log_error_errno(r, "Cannot listen to signals: %s", strerror(-r));
         (void) sd_event_set_watchdog(d->event, true);
+        hold_lines(d);
 
         r = manager_new(&d->manager, d->event, &d->options);
         if (r < 0)

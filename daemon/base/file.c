@@ -280,6 +280,10 @@ int directory_make_at(int dir_fd, const char *path) {
         if (strlen(path) >= sizeof step)
                 return -ENAMETOOLONG;
 
+        fd = openat(dir_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+        if (fd >= 0 || errno != ENOENT)
+                return fd < 0 ? -errno : fd;
+
         for (const char *end = path; *end;) {
                 end += strcspn(end + 1, "/") + 1;
                 memcpy(step, path, (size_t) (end - path));

@@ -6,7 +6,11 @@
  *
  * Not sd_journal_sendv(3), which waits for as long as the journal is stuck, and the daemon with it: here a
  * moment is waited for a journal that is just busy, and after one that took nothing in that time no more
- * until it takes something. Nor is any memory needed that may not be there. */
+ * until it takes something. Nor is any memory needed that may not be there.
+ *
+ * A line wakes the journal, which takes the processor from whoever is at an operation just then: on a machine
+ * with few of them that costs the operation more than all that is its own. So lines can be held for a moment.
+ */
 
 #include <endian.h>
 #include <stdarg.h>
@@ -25,12 +29,20 @@
 /* Less than anybody notices who waits for an answer, and long for a journal that is alive. */
 #define PATIENCE_USEC (250 * 1000)
 
+#define HELD_BYTES_MAX (64U * 1024)
+
 static int log_max_level = LOG_INFO;
 static bool log_to_journal;
 static bool log_to_terminal;
 static int journal_fd = -EBADF;
 static unsigned n_lost;
 static uint64_t lost_since_usec;
+
+/* Lines that are held: of each its size, then its text. */
+static char held[HELD_BYTES_MAX];
+static size_t held_size;
+static LogWake held_wake;
+static void *held_userdata;
 
 static bool stderr_is_journal(void) {
         const char *stream = getenv("JOURNAL_STREAM");
@@ -103,13 +115,12 @@ static void entry_add(Entry *e, const char *name, const char *format, ...) {
         e->size = (size_t) (p - e->text);
 }
 
-static bool entry_send(const Entry *e) {
+static bool journal_send(const char *text, size_t size) {
         static const struct sockaddr_un journal = { .sun_family = AF_UNIX,
                 .sun_path = "/run/systemd/journal/socket" };
         int flags = MSG_NOSIGNAL | (n_lost > 0 ? MSG_DONTWAIT : 0);
 
-        return sendto(journal_fd, e->text, e->size, flags, (const struct sockaddr *) &journal,
-                               sizeof journal) >= 0;
+        return sendto(journal_fd, text, size, flags, (const struct sockaddr *) &journal, sizeof journal) >= 0;
 }
 
 /* Before the first line that the journal takes again it is told how many it did not. */
@@ -121,7 +132,7 @@ static bool tell_lost(void) {
         entry_add(&entry, "MESSAGE", "Lines lost before this one, because the journal did not take them: %u.",
                         n_lost);
         entry_add(&entry, "PRIORITY", "%d", LOG_WARNING);
-        if (!entry_send(&entry))
+        if (!journal_send(entry.text, entry.size))
                 return false;
         n_lost = 0;
         return true;
@@ -134,6 +145,45 @@ static void note_lost(void) {
                 return;
         (void) clock_gettime(CLOCK_REALTIME, &t);
         lost_since_usec = (uint64_t) t.tv_sec * 1000 * 1000 + (uint64_t) t.tv_nsec / 1000;
+}
+
+static void line_send(const char *text, size_t size) {
+        if (!tell_lost() || !journal_send(text, size))
+                note_lost();
+}
+
+void log_flush(void) {
+        const char *p = held, *end = held + held_size;
+        int saved = errno;
+
+        /* What is sent here holds no line. */
+        held_size = 0;
+        while (p < end) {
+                size_t size;
+
+                memcpy(&size, p, sizeof size);
+                line_send(p + sizeof size, size);
+                p += sizeof size + size;
+        }
+        errno = saved;
+}
+
+void log_hold(LogWake wake, void *userdata) {
+        log_flush();
+        held_wake = wake;
+        held_userdata = userdata;
+}
+
+static void line_hold(const char *text, size_t size) {
+        char *p;
+
+        if (held_size + sizeof size + size > sizeof held)
+                log_flush();
+        if (held_size == 0)
+                held_wake(held_userdata);
+        p = mempcpy(held + held_size, &size, sizeof size);
+        (void) memcpy(p, text, size);
+        held_size += sizeof size + size;
 }
 
 void log_full(int level, int error, const char *message_id, const LogField *fields, const char *file,
@@ -173,7 +223,11 @@ void log_full(int level, int error, const char *message_id, const LogField *fiel
                 if (!isempty(f->value))
                         entry_add(&entry, f->name, "%s", f->value);
 
-        if (!tell_lost() || !entry_send(&entry))
-                note_lost();
+        if (held_wake && level > LOG_WARNING)
+                line_hold(entry.text, entry.size);
+        else {
+                log_flush();
+                line_send(entry.text, entry.size);
+        }
         errno = saved;
 }

@@ -21,6 +21,16 @@ typedef struct LogField {
 /* Must be called once, before the first line. @max_level: the least important level that is still written. */
 void log_open(int max_level);
 
+/* Told when there is a line to be sent and there was none. */
+typedef void (*LogWake)(void *userdata);
+
+/* From now on lines for the journal that are no warnings are held until log_flush(), 64 KiB of them at most;
+ * a warning is sent at once, after those before it. @wake: NULL holds no more. A program that is killed loses
+ * what it holds, so that should be little, and soon over. */
+void log_hold(LogWake wake, void *userdata);
+
+void log_flush(void);
+
 bool log_enabled(int level);
 
 /* How many lines the journal has not taken since the last that it took, and if there are any since when, in

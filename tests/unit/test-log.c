@@ -338,6 +338,73 @@ static void test_busy(void **state) {
         assert_int_equal(status, 0);
 }
 
+static void note_line(void *userdata) {
+        ++*(unsigned *) userdata;
+}
+
+/* Lines that are held go together and in order, a warning at once and behind them. */
+static void test_hold(void **state) {
+        unsigned n_woken = 0;
+
+        (void) state;
+
+        open_journal(LOG_INFO);
+        log_hold(note_line, &n_woken);
+        log_debug("nothing");
+        assert_int_equal(n_woken, 0);
+        log_info("one");
+        log_info("two");
+        assert_int_equal(n_woken, 1);
+        assert_string_equal(entry(), "");
+        errno = ENOTTY;
+        log_flush();
+        assert_int_equal(errno, ENOTTY);
+        assert_true(startswith(entry(), "MESSAGE=one\n"));
+        assert_true(startswith(entry(), "MESSAGE=two\n"));
+        assert_string_equal(entry(), "");
+        log_flush();
+        assert_string_equal(entry(), "");
+
+        log_info("three");
+        assert_int_equal(n_woken, 2);
+        log_warning("four");
+        assert_true(startswith(entry(), "MESSAGE=three\n"));
+        assert_true(startswith(entry(), "MESSAGE=four\n"));
+
+        log_info("five");
+        log_hold(NULL, NULL);
+        assert_true(startswith(entry(), "MESSAGE=five\n"));
+        log_info("six");
+        assert_true(startswith(entry(), "MESSAGE=six\n"));
+        assert_int_equal(n_woken, 3);
+}
+
+/* More than is held is sent before. */
+static void test_hold_much(void **state) {
+        static char text[8000];
+        unsigned n_woken = 0, n = 0, n_sent;
+        char expected[64];
+
+        (void) state;
+
+        memset(text, 'x', sizeof text - 1);
+        open_journal(LOG_INFO);
+        log_hold(note_line, &n_woken);
+        while (n_woken < 2) {
+                log_info("line %u %s", n++, text);
+                assert_true(n < 100);
+        }
+        /* The last one is held, and those before it were sent. */
+        log_hold(NULL, NULL);
+        for (n_sent = 0; n_sent < n; n_sent++) {
+                (void) snprintf(expected, sizeof expected, "MESSAGE=line %u xxx", n_sent);
+                assert_true(startswith(entry(), expected));
+        }
+        assert_true(n > 5);
+        assert_string_equal(entry(), "");
+        assert_int_equal(log_lost(NULL), 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void) {
@@ -348,6 +415,8 @@ int main(void) {
                 TEST(test_not_the_journal),
                 TEST(test_bounds),
                 TEST(test_lines),
+                TEST(test_hold),
+                TEST(test_hold_much),
                 TEST(test_stuck),
                 TEST(test_busy),
         };
