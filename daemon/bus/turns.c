@@ -274,8 +274,14 @@ static void serve_next(Turns *t) {
         }
 }
 
+/* At once, for sd-bus would set a timer to come back to it; what ends the connection it comes to by itself.
+ */
 static int on_nothing_to_read(sd_event_source *source _unused_, void *userdata) {
-        serve_next(userdata);
+        Turns *t = userdata;
+
+        serve_next(t);
+        if (t->turn)
+                (void) sd_bus_process(t->bus, NULL);
         return 0;
 }
 
