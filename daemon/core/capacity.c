@@ -20,7 +20,7 @@
 #define READING_PATIENCE_USEC (UINT64_C(5) * 1000 * 1000)
 #define FIRST_PATIENCE_USEC (UINT64_C(1) * 1000 * 1000)
 
-#define STALE_DELAY_USEC (UINT64_C(10) * 1000)
+#define STALE_DELAY_USEC (UINT64_C(50) * 1000)
 
 #define READINGS_PER_DRIVER_MAX 16U
 
@@ -245,17 +245,6 @@ void capacity_refresh(Manager *m, const char *parent) {
 
 /* What has changed */
 
-static int on_stale(sd_event_source *s _unused_, uint64_t usec _unused_, void *userdata) {
-        Manager *m = userdata;
-        _cleanup_(strv_freep) char **stale = TAKE_PTR(m->stale);
-
-        m->n_stale = 0;
-        m->stale_timer = sd_event_source_disable_unref(m->stale_timer);
-        for (char **name = stale; name && *name; name++)
-                capacity_refresh(m, *name);
-        return 0;
-}
-
 static void add_stale(Manager *m, const char *parent) {
         char **larger;
 
@@ -272,14 +261,28 @@ static void add_stale(Manager *m, const char *parent) {
                 m->stale[++m->n_stale] = NULL;
 }
 
+static int on_stale(sd_event_source *source _unused_, uint64_t usec _unused_, void *userdata) {
+        _cleanup_(strv_freep) char **stale = NULL;
+        Manager *m = userdata;
+
+        m->stale_timer = sd_event_source_disable_unref(m->stale_timer);
+        for (size_t i = 0, n = m->n_stale; i < n; i++) {
+                _cleanup_(strv_freep) char **siblings = NULL;
+
+                if (m->sys_fd >= 0 && sysfs_list_siblings(m->sys_fd, m->stale[i], &siblings) >= 0)
+                        for (char **s = siblings; s && *s; s++)
+                                add_stale(m, *s);
+        }
+
+        stale = TAKE_PTR(m->stale);
+        m->n_stale = 0;
+        for (char **name = stale; name && *name; name++)
+                capacity_refresh(m, *name);
+        return 0;
+}
+
 void capacity_changed(Manager *m, const char *parent) {
-        _cleanup_(strv_freep) char **siblings = NULL;
-
         add_stale(m, parent);
-        if (m->sys_fd >= 0 && sysfs_list_siblings(m->sys_fd, parent, &siblings) >= 0)
-                for (char **s = siblings; s && *s; s++)
-                        add_stale(m, *s);
-
         if (!m->stale_timer &&
                         sd_event_add_time_relative(m->event, &m->stale_timer, CLOCK_MONOTONIC,
                                         STALE_DELAY_USEC, 0, on_stale, m) < 0)
