@@ -54,26 +54,6 @@ static int open_elsewhere(sd_bus **ret) {
         return 0;
 }
 
-/* Whether the daemon answers; one that can be started is. */
-static bool daemon_is_there(sd_bus *bus) {
-        return sd_bus_call_method(bus, MDEVD_BUS_NAME, MDEVD_PATH, "org.freedesktop.DBus.Peer", "Ping", NULL,
-                               NULL, NULL) >= 0;
-}
-
-int client_open_reader(sd_bus **ret) {
-        _cleanup_(sd_bus_flush_close_unrefp) sd_bus *bus = NULL;
-        const char *root;
-
-        if (client_is_elsewhere() || (root_is_elsewhere(&root) && isempty(getenv("DBUS_SYSTEM_BUS_ADDRESS"))))
-                return client_open(ret);
-
-        if (sd_bus_open_system_with_description(&bus, "mdevdctl") >= 0 && daemon_is_there(bus))
-                *ret = TAKE_PTR(bus);
-        else if (isatty(STDERR_FILENO))
-                fputs("mdevd is not running; this is what sysfs and the definitions say.\n", stderr);
-        return 0;
-}
-
 int client_open(sd_bus **ret) {
         const char *root;
         int r;
@@ -176,7 +156,8 @@ static int on_reply(sd_bus_message *m, void *userdata, sd_bus_error *error _unus
         return 0;
 }
 
-/* sd_bus_call(), but that goes on waiting when a signal comes. */
+/* sd_bus_call(), but that goes on waiting when a signal comes, and does not wait for the bus to say hello
+ * before it sends anything. */
 static int call(sd_bus *bus, sd_bus_message *m, sd_bus_error *error, sd_bus_message **ret) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
         _cleanup_(sd_bus_slot_unrefp) sd_bus_slot *slot = NULL;
@@ -210,7 +191,7 @@ static int call(sd_bus *bus, sd_bus_message *m, sd_bus_error *error, sd_bus_mess
 static bool is_question(sd_bus_message *m) {
         const char *member = sd_bus_message_get_member(m);
 
-        return startswith(member, "List") || startswith(member, "Get");
+        return startswith(member, "List") || startswith(member, "Get") || streq(member, "Ping");
 }
 
 /* By the signal that was caught, and that is not caught any more. */
@@ -233,6 +214,45 @@ int client_try(sd_bus *bus, sd_bus_message *m, int r, sd_bus_error *error, sd_bu
         if (r == -EINTR && caught_signal)
                 die(m);
         return r;
+}
+
+/* The first question tells whether the daemon answers; one that can be started is. Return: 0; a negative
+ * errno. */
+static int ask_first(sd_bus *bus, const char *property, sd_bus_message **ret) {
+        _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+        int r;
+
+        r = sd_bus_message_new_method_call(bus, &m, MDEVD_BUS_NAME, MDEVD_PATH,
+                        property ? "org.freedesktop.DBus.Properties" : "org.freedesktop.DBus.Peer",
+                        property ? "Get" : "Ping");
+        if (r >= 0 && property)
+                r = sd_bus_message_append(m, "ss", MDEVD_MANAGER_INTERFACE, property);
+        return client_try(bus, m, r, &error, ret);
+}
+
+int client_open_reader(sd_bus **ret, const char *property, sd_bus_message **ret_value) {
+        _cleanup_(sd_bus_flush_close_unrefp) sd_bus *bus = NULL;
+        const char *root;
+        int r;
+
+        if (client_is_elsewhere() ||
+                        (root_is_elsewhere(&root) && isempty(getenv("DBUS_SYSTEM_BUS_ADDRESS")))) {
+                r = client_open(&bus);
+                if (r < 0)
+                        return r;
+                /* What is wrong is told when the verb asks. */
+                (void) ask_first(bus, property, ret_value);
+                *ret = TAKE_PTR(bus);
+                return 0;
+        }
+
+        if (sd_bus_open_system_with_description(&bus, "mdevdctl") >= 0 &&
+                        ask_first(bus, property, ret_value) >= 0)
+                *ret = TAKE_PTR(bus);
+        else if (isatty(STDERR_FILENO))
+                fputs("mdevd is not running; this is what sysfs and the definitions say.\n", stderr);
+        return 0;
 }
 
 /* Whether that is why there is no answer: the name has no owner, and nothing that could be started. */

@@ -18,11 +18,13 @@ int client_open(sd_bus **ret);
 
 /**
  * client_open_reader() - the same for what can be answered by reading, too
- * @ret: NULL if there is no daemon here and none can be started: then tools/offline.h answers
+ * @ret:       NULL if there is no daemon here and none can be started: then tools/offline.h answers
+ * @property:  one of the Manager's that is wanted, too, as it has to be asked something; or NULL
+ * @ret_value: the answer, a variant; NULL if there is none. NULL: is not wanted
  *
  * Return: 0; a negative errno, then the reason was told.
  */
-int client_open_reader(sd_bus **ret);
+int client_open_reader(sd_bus **ret, const char *property, sd_bus_message **ret_value);
 
 /* Begins a call of a method of the Manager. */
 int client_new_question(sd_bus *bus, const char *method, sd_bus_message **ret);

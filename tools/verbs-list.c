@@ -105,13 +105,12 @@ static int warn_of_file(const Arguments *a, const char *path, const char *reason
         return 0;
 }
 
-static int warn_of_files(sd_bus *bus, const Arguments *a) {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *answer = NULL;
+/* @answer: NULL: there is none */
+static int warn_of_files(sd_bus_message *answer, const Arguments *a) {
         const char *path, *reason;
         int r;
 
-        r = sd_bus_get_property(bus, MDEVD_BUS_NAME, MDEVD_PATH, MDEVD_MANAGER_INTERFACE,
-                        "InvalidDefinitions", NULL, &answer, "a(ss)");
+        r = answer ? sd_bus_message_enter_container(answer, 'v', "a(ss)") : -ENODATA;
         if (r >= 0)
                 r = sd_bus_message_enter_container(answer, 'a', "(ss)");
         while (r >= 0 && (r = sd_bus_message_read(answer, "(ss)", &path, &reason)) > 0)
@@ -138,13 +137,17 @@ static int warn_of_offline_files(const Arguments *a) {
 int verb_list(const Arguments *a) {
         DevicesWhich which = arguments_have(a, OPTION_DEFINED) ? DEVICES_DEFINED : DEVICES_ACTIVE;
         _cleanup_(sd_bus_flush_close_unrefp) sd_bus *bus = NULL;
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *invalid = NULL;
         _cleanup_(devices_done) Devices devices = {};
         const char *uuid = arguments_get(a, OPTION_UUID), *parent = arguments_get(a, OPTION_PARENT);
         bool whole = arguments_have(a, OPTION_VERBOSE) || arguments_have(a, OPTION_DUMPJSON) ||
                         arguments_have(a, OPTION_JSON);
         int r;
 
-        r = arguments_have(a, OPTION_ROOT) ? 0 : client_open_reader(&bus);
+        r = arguments_have(a, OPTION_ROOT)
+                        ? 0
+                        : client_open_reader(&bus, which == DEVICES_DEFINED ? "InvalidDefinitions" : NULL,
+                                          &invalid);
         if (r < 0)
                 return r;
         r = bus ? devices_read(bus, which, whole ? DEVICES_WHOLE : DEVICES_WITHOUT_ATTRIBUTES, uuid, parent,
@@ -152,7 +155,7 @@ int verb_list(const Arguments *a) {
                 : offline_read_devices(OFFLINE_ROOT(a), which, uuid, parent, &devices);
         if (r < 0)
                 return r;
-        if (which == DEVICES_DEFINED && (bus ? warn_of_files(bus, a) : warn_of_offline_files(a)) < 0)
+        if (which == DEVICES_DEFINED && (bus ? warn_of_files(invalid, a) : warn_of_offline_files(a)) < 0)
                 fputs("Warning: there may be files that are not valid definitions\n", stderr);
 
         if (arguments_have(a, OPTION_JSON))
@@ -433,7 +436,7 @@ int verb_types(const Arguments *a) {
         _cleanup_(types_done) Types types = {};
         int r;
 
-        r = arguments_have(a, OPTION_ROOT) ? 0 : client_open_reader(&bus);
+        r = arguments_have(a, OPTION_ROOT) ? 0 : client_open_reader(&bus, NULL, NULL);
         if (r < 0)
                 return r;
         r = bus ? ask_for_types(bus, arguments_get(a, OPTION_PARENT), &types) : read_offline(a, &types);

@@ -310,7 +310,7 @@ static int look(Verification *v, const Arguments *a) {
         int r = 0;
 
         if (!arguments_have(a, OPTION_ROOT))
-                r = client_open_reader(&bus);
+                r = client_open_reader(&bus, NULL, NULL);
         if (r >= 0 && bus)
                 r = picture_read(bus, &v->picture);
         if (r >= 0)
