@@ -7,7 +7,8 @@
  *
  * Some spare processes wait ready with empty sockets, so that an operation does not pay for its start. To
  * start one holds up the loop, and takes the processor from the worker that is at it: as long as there is one
- * left, that is put off until nothing has been asked for a moment. */
+ * left, that is put off until nothing has been asked for a moment. Who asks for much at once mostly goes on
+ * to: then more of them stay, until that has been over for a moment. */
 
 #include <limits.h>
 #include <stdio.h>
@@ -21,6 +22,10 @@
 /* A device that is created and removed again, with a reading of what is left after each. */
 #define SPARES_MAX 4U
 #define SPARE_DELAY_USEC (UINT64_C(20) * 1000)
+
+/* So many stay while there is much to do, and for so long after. */
+#define KEPT_MAX 64U
+#define KEPT_USEC (UINT64_C(1) * 1000 * 1000)
 
 /* After this long a line says that an operation takes long; nothing is assumed to have failed. */
 #define SLOW_FIRST_USEC (UINT64_C(10) * 1000 * 1000)
@@ -70,13 +75,14 @@ struct Operations {
         OpId last_id;
 
         Process *processes; /* all of them, spare ones too */
-        Process *spares[SPARES_MAX];
+        Process *spares[KEPT_MAX];
         unsigned n_spares;
 
         Lane *lanes;
         unsigned n_queued;
         sd_event_source *dispatch; /* starts what is queued when there is room */
         sd_event_source *prepare;  /* starts a spare process when nothing else is to be done */
+        sd_event_source *release;  /* lets those go that were kept */
 };
 
 static void dispatch_queue(Operations *o);
@@ -179,10 +185,24 @@ static void prepare_soon(Operations *o) {
 static void process_keep(Process *p) {
         Operations *o = p->all;
 
-        if (o->n_spares < SPARES_MAX)
-                o->spares[o->n_spares++] = p;
-        else
+        if (o->n_spares == KEPT_MAX) {
                 process_abandon(p);
+                return;
+        }
+
+        o->spares[o->n_spares++] = p;
+        if (o->n_spares > SPARES_MAX) {
+                (void) sd_event_source_set_time_relative(o->release, KEPT_USEC);
+                (void) sd_event_source_set_enabled(o->release, SD_EVENT_ONESHOT);
+        }
+}
+
+static int on_release(sd_event_source *s _unused_, uint64_t usec _unused_, void *userdata) {
+        Operations *o = userdata;
+
+        while (o->n_spares > SPARES_MAX)
+                process_abandon(o->spares[0]);
+        return 0;
 }
 
 /* Takes what has arrived, but no more than @max frames: a worker that has much to tell must not hold up the
@@ -558,6 +578,9 @@ int operations_new(Operations **ret, sd_event *event, int root_fd, const WorkerP
         if (r < 0)
                 return r;
         (void) sd_event_source_set_priority(o->prepare, SD_EVENT_PRIORITY_IDLE);
+        r = sd_event_add_time_relative(event, &o->release, CLOCK_MONOTONIC, 0, 1, on_release, o);
+        if (r < 0)
+                return r;
 
         *ret = TAKE_PTR(o);
         return 0;
@@ -592,6 +615,7 @@ Operations *operations_free(Operations *o) {
 
         (void) sd_event_source_disable_unref(o->dispatch);
         (void) sd_event_source_disable_unref(o->prepare);
+        (void) sd_event_source_disable_unref(o->release);
         (void) sd_event_unref(o->event);
         (void) safe_close(o->lock_fd);
         free(o);

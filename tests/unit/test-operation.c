@@ -349,6 +349,56 @@ static void test_again(void **state) {
         RUN_UNTIL(count_children() == SPARES && !are_the_same(before));
 }
 
+/* Whether all of @then are still there. */
+static bool are_still_there(const pid_t *then, unsigned n_then) {
+        pid_t now[64];
+        unsigned n = list_children(now), found = 0;
+
+        for (unsigned i = 0; i < n; i++)
+                for (unsigned k = 0; k < n_then; k++)
+                        found += now[i] == then[k];
+        return found == n_then;
+}
+
+/* Many at once are there for the next that come, and not for ever. */
+static void test_many(void **state) {
+        enum {
+                N = 12
+        };
+        pid_t first[64];
+        unsigned n = 0;
+
+        (void) state;
+
+        start(NULL, N, N);
+        for (unsigned round = 0; round < 2; round++) {
+                Owner *last = NULL;
+                char uuids[N][37];
+
+                for (unsigned i = 0; i < N; i++) {
+                        const char *type = PATH("slow-%u-%u", round, i);
+
+                        slow_type(type);
+                        (void) snprintf(uuids[i], sizeof uuids[i], "%08u-4455-6677-8899-aabbccddee%02u", i,
+                                        round);
+                        last = new_owner("a");
+                        submit(uuids[i], last, REQUEST_CREATE, OPERATION_CREATE, type);
+                }
+                run_idle();
+                if (round == 0) {
+                        n = list_children(first);
+                        assert_true(n >= N); /* and perhaps a spare one */
+                } else
+                        assert_true(are_still_there(first, n));
+                for (unsigned i = 0; i < N; i++)
+                        release(PATH("slow-%u-%u", round, i), (char[37]){});
+                RUN_UNTIL(last->n_done);
+                run_idle();
+                assert_true(are_still_there(first, n));
+        }
+        RUN_UNTIL(count_children() == SPARES);
+}
+
 /* Types that change are told after the result, whoever the operation's owner is. */
 static void test_types_after(void **state) {
         Owner *o = new_owner("a");
@@ -806,6 +856,7 @@ int main(void) {
                 TEST(test_ids),
                 TEST(test_spare),
                 TEST(test_again),
+                TEST(test_many),
                 TEST(test_types_after),
                 TEST(test_blocked),
                 TEST(test_order),
