@@ -51,6 +51,10 @@ class Machine(Host):
         super().__init__(pathlib.Path(directory))
         self.build = build
         self.n = n
+        # As on any host.
+        self.run = tempfile.TemporaryDirectory(dir=memory_directory())
+        (self.tree.path / "run").rmdir()
+        (self.tree.path / "run").symlink_to(self.run.name)
         # mdevctl insists on these.
         for name in ("callouts", "notifiers"):
             (self.tree.definitions / "scripts.d" / name).mkdir(parents=True)
@@ -129,6 +133,7 @@ def machine(build, n, where=None):
             yield m
         finally:
             m.stop()
+            m.run.cleanup()
 
 
 @contextlib.contextmanager
