@@ -45,3 +45,22 @@ static inline void write_once(const char *path, const char *text) {
                 give_up(path, 0);
         (void) close(fd);
 }
+
+/* Devices without mdevd */
+
+#define PATH_SIZE 512U
+
+static inline void create_device(const char *parent, const char *type, const char *uuid) {
+        char path[PATH_SIZE];
+
+        (void) snprintf(path, sizeof path, "/sys/class/mdev_bus/%s/mdev_supported_types/%s/create", parent,
+                        type);
+        write_once(path, uuid);
+}
+
+static inline void remove_device(const char *uuid) {
+        char path[PATH_SIZE];
+
+        (void) snprintf(path, sizeof path, "/sys/bus/mdev/devices/%s/remove", uuid);
+        write_once(path, "1");
+}

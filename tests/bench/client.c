@@ -2,14 +2,31 @@
 
 /* A client of mdevd with a standing connection, and the same work without mdevd next to it.
  *
- *   client devices ROUNDS PARENT TYPE              two calls of Peer.Ping, "pings"; Create and Stop, "mdevd"
- *   client start ROUNDS PARENT…                    StartParent of all at once, "start"
- *   client define ROUNDS BATCH OUTSTANDING DIR     BATCH files written durably in DIR, "bare", and as many
- * devices defined, OUTSTANDING calls under way, "mdevd" client modify ROUNDS UUID PARENT "modify" client
- * query ROUNDS UUID                       ListDevices of one device, "query" client list ROUNDS ListDevices
- * of all, "list" client churn ROUNDS PARENT                     a device defined, modified, listed and
- * undefined, "churn" client watch UUID                              subscribed to everything: a call every 20
- * ms, "answer", until the device is gone again */
+ * client devices ROUNDS PARENT TYPE:
+ *         two calls of Peer.Ping, "pings"; a call, a device created by a write, a call, the device removed by
+ * a write, "woven"; Create and Stop, "mdevd"
+ *
+ * client start ROUNDS PARENT…:
+ *         StartParent of all at once, "start"
+ *
+ * client define ROUNDS BATCH OUTSTANDING DIR:
+ *         BATCH files written durably in DIR, "bare", and as many devices defined, OUTSTANDING calls under
+ * way, "mdevd"
+ *
+ * client modify ROUNDS UUID PARENT:
+ *         "modify"
+ *
+ * client query ROUNDS UUID:
+ *         ListDevices of one device, "query"
+ *
+ * client list ROUNDS:
+ *         ListDevices of all, "list"
+ *
+ * client churn ROUNDS PARENT:
+ *         a device defined, modified, listed and undefined, "churn"
+ *
+ * client watch:
+ *         subscribed to everything: a call every 20 ms, "answer", until a device goes */
 
 #include <poll.h>
 #include <sys/stat.h>
@@ -95,6 +112,16 @@ static void devices(unsigned rounds, const char *parent, const char *type) {
                 ping();
                 tell("pings", now_nsec() - begin);
 
+                settle();
+                begin = now_nsec();
+                ping();
+                create_device(parent, type, uuid);
+                ping();
+                remove_device(uuid);
+                tell("woven", now_nsec() - begin);
+
+                new_uuid(uuid);
+                settle();
                 begin = now_nsec();
                 (void) sd_bus_message_unref(
                                 call(new_call("Create", "sssa(ss)a{sv}", uuid, parent, type, 0, 0)));

@@ -2,29 +2,20 @@
 
 /* The least that a piece of work can take: the same effects without anybody in between.
  *
- *   raw devices ROUNDS PARENT TYPE       one device created and removed by a write each, "raw"
- *   raw parallel TYPE N PARENT…          N devices on each parent created at once, "parallel", and removed
- * again raw uevents N PATH…                  N times "change" in turns to the files "uevent", "uevents" */
+ * raw devices ROUNDS PARENT TYPE:
+ *         one device created and removed by a write each, "raw"
+ *
+ * raw parallel TYPE N PARENT…:
+ *         N devices on each parent created at once, "parallel", and removed again
+ *
+ * raw uevents N PATH…:
+ *         N times "change" in turns to the files "uevent", "uevents" */
 
 #include <systemd/sd-id128.h>
 
 #include <sys/wait.h>
 
 #include "bench.h"
-
-#define PATH_SIZE 512U
-
-static void create_path(const char *parent, const char *type, char ret[static PATH_SIZE]) {
-        (void) snprintf(ret, PATH_SIZE, "/sys/class/mdev_bus/%s/mdev_supported_types/%s/create", parent,
-                        type);
-}
-
-static void remove_device(const char *uuid) {
-        char path[PATH_SIZE];
-
-        (void) snprintf(path, sizeof path, "/sys/bus/mdev/devices/%s/remove", uuid);
-        write_once(path, "1");
-}
 
 static void new_uuid(char ret[static SD_ID128_UUID_STRING_MAX]) {
         sd_id128_t id;
@@ -40,16 +31,15 @@ static void settle(void) {
 }
 
 static void devices(unsigned rounds, const char *parent, const char *type) {
-        char path[PATH_SIZE], uuid[SD_ID128_UUID_STRING_MAX];
+        char uuid[SD_ID128_UUID_STRING_MAX];
 
-        create_path(parent, type, path);
         while (rounds-- > 0) {
                 uint64_t begin;
 
                 new_uuid(uuid);
                 settle();
                 begin = now_nsec();
-                write_once(path, uuid);
+                create_device(parent, type, uuid);
                 remove_device(uuid);
                 tell("raw", now_nsec() - begin);
         }
@@ -58,7 +48,7 @@ static void devices(unsigned rounds, const char *parent, const char *type) {
 /* A process for each device, as the kernel works for whoever writes. */
 static void parallel(const char *type, unsigned n, char **parents) {
         unsigned n_devices = 0;
-        char path[PATH_SIZE], (*uuids)[SD_ID128_UUID_STRING_MAX];
+        char(*uuids)[SD_ID128_UUID_STRING_MAX];
         uint64_t begin;
         int status;
 
@@ -78,8 +68,7 @@ static void parallel(const char *type, unsigned n, char **parents) {
                 if (pid < 0)
                         give_up("fork", 0);
                 if (pid == 0) {
-                        create_path(parents[i / n], type, path);
-                        write_once(path, uuids[i]);
+                        create_device(parents[i / n], type, uuids[i]);
                         _exit(EXIT_SUCCESS);
                 }
         }
