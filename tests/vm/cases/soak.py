@@ -36,6 +36,9 @@ CLIENTS = 6
 # Longer than anything takes that has an end.
 PATIENCE = 180
 
+# More than are left when there is nothing to do.
+WORKERS = 8
+
 # The parents by their place: some go and come, two have little room, the others room for all.
 RESTLESS = (5, 6, 7)
 NARROW = (4, 7)
@@ -211,7 +214,7 @@ class Soak:
         # On each tenth others lay their hands; what becomes of it nobody knows, but it is the same wherever one looks.
         self.loose = places[9::10]
         self.histories = {name: History(name, self.host) for number, name in enumerate(names) if number % 10 != 9}
-        self.clients = [Client(number, seed, operations // CLIENTS, places) for number in range(CLIENTS)]
+        self.clients = [Client(number, seed, -(-operations // CLIENTS), places) for number in range(CLIENTS)]
 
     # The run
 
@@ -450,7 +453,10 @@ class Soak:
         self.host.killed_worker = -1
 
     def weigh(self):
-        """Who serves, how much memory is its own in KiB, how many files it has open, how many workers there are."""
+        """Who serves, how much memory is its own in KiB, how many files it has open, how many workers there are: when
+        those that were kept for more work are gone again."""
+        with contextlib.suppress(AssertionError):
+            wait_until(lambda: len(service.workers()) <= WORKERS)
         pid = self.bus.pid_of()
         rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
         private = sum(map(int, re.findall(r"^Private_\w+: +(\d+) kB", rollup, re.MULTILINE)))

@@ -16,16 +16,13 @@ import pytest
 import service
 from history import BUSY, DONE, NOTHING, Definition, Device, History, Operation, State
 from mdevsim import NOGROUP, parents
-from soak import Host, Soak
+from soak import WORKERS, Host, Soak
 
 OPERATIONS = int(os.environ.get("MDEVD_SOAK_OPERATIONS", 600))
 SEED = int(os.environ.get("MDEVD_SOAK_SEED") or random.SystemRandom().randrange(1, 1 << 32))
 
 # What the daemon may grow by, in KiB, from a quiet moment to another; the sanitizers keep what was freed.
 GROWTH = 1024 if "ASAN_OPTIONS" not in os.environ else float("inf")
-
-# Spare ones.
-WORKERS = 8
 
 # Where the host finds it: build/vm.
 FIGURE = Path("/run/mdevd-test/out/soak.txt")
