@@ -50,6 +50,8 @@ class GuestStage(Stage):
 class Autostart(Play):
     """The parent comes, and nobody asks for anything."""
 
+    has_asker = False
+
     def __init__(self, parent):
         definitions = {parent.name: (SMALL, True, LOG)}
         super().__init__(State(definitions), State(definitions, (parent.name, SMALL, LOG)), None)
@@ -82,7 +84,7 @@ class Autostart(Play):
 
 
 class Arrival:
-    """What to wait for, as if it were a call."""
+    """What to wait for, as if it were a call: that it has begun; that it is over shows when all is quiet."""
 
     def __init__(self, stage, uuid):
         self.stage, self.uuid = stage, uuid
