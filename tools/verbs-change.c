@@ -344,6 +344,10 @@ static int start_or_create(sd_bus *bus, const Arguments *a) {
         const Device *d;
         int r;
 
+        /* By itself it is a definition's. */
+        if (!parent && !type)
+                return start(bus, a, "");
+
         r = devices_read(
                         bus, DEVICES_DEFINED, DEVICES_WHOLE, arguments_get(a, OPTION_UUID), parent, &devices);
         if (r < 0)
