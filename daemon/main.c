@@ -197,10 +197,8 @@ static void on_line(void *userdata) {
 
 /* Without that the journal is told at once. */
 static void hold_lines(Daemon *d) {
-        if (sd_event_add_time_relative(d->event, &d->telling, CLOCK_MONOTONIC, 0, 1, on_telling, d) < 0 ||
-                        sd_event_source_set_priority(d->telling, SD_EVENT_PRIORITY_IDLE) < 0)
-                return;
-        log_hold(on_line, d);
+        if (sd_event_add_time_relative(d->event, &d->telling, CLOCK_MONOTONIC, 0, 1, on_telling, d) >= 0)
+                log_hold(on_line, d);
 }
 
 static int run(Daemon *d) {
