@@ -66,6 +66,8 @@ static const char *reason_for(int error) {
                 return "the same device is defined in another file beside it, under the UUID's usual form";
         case ENOTDIR:
                 return "not in the directory of a parent";
+        case EILSEQ:
+                return "not a name that a parent can have";
         default:
                 return strerror(-error);
         }

@@ -75,6 +75,8 @@ static const char *reason_for(int error) {
                 return "another file of the same device is there, under the UUID's usual form";
         case ENOTDIR:
                 return "not in the directory of a parent";
+        case EILSEQ:
+                return "not a name that a parent can have";
         default:
                 return strerror(abs(error));
         }
@@ -89,6 +91,7 @@ static Spares spares_for(int error, const char *parent, const char *name) {
         case EFBIG:
         case EEXIST:
         case ENOTDIR:
+        case EILSEQ:
                 return SPARES_NOTHING;
         default:
                 return name[0] != '\0' ? SPARES_FILE : parent[0] != '\0' ? SPARES_DIRECTORY : SPARES_ALL;

@@ -304,6 +304,11 @@ int store_remove(Store *s, char *const *parents, const Uuid *uuid, Failure *f) {
 
 /* Reading all */
 
+/* The folder of scripts, ".", "..", and what is hidden on purpose. */
+static bool is_not_for_us(const char *name) {
+        return name[0] == '.' || streq(name, SCRIPTS_FOLDER);
+}
+
 static bool is_hidden_by(int dir_fd, const char *name, const Uuid *uuid) {
         struct stat st;
 
@@ -380,12 +385,30 @@ int store_scan_file(Store *s, const char *parent, const char *name, StoreFn fn, 
         return scan_file(dir_fd, parent, name, IFTODT(st.st_mode), NULL, fn, userdata);
 }
 
-/* What lies beside the parents' folders is no definition, whatever it looks like. */
-static int scan_beside(Store *s, const char *name, StoreFn fn, void *userdata) {
+static bool is_link_to_directory(int dir_fd, const char *name) {
+        struct stat st;
+
+        return fstatat(dir_fd, name, &st, AT_NO_AUTOMOUNT) >= 0 && S_ISDIR(st.st_mode);
+}
+
+/* What lies beside the parents' folders is no definition, whatever it looks like; nor does a link lead to
+ * any. */
+static int scan_beside(Store *s, const char *name, unsigned char type, StoreFn fn, void *userdata) {
         Uuid uuid;
 
         file_remove_stray_at(s->fd, name);
-        return uuid_from_text(name, &uuid) < 0 ? 0 : fn("", name, NULL, NULL, 0, -ENOTDIR, userdata);
+        if (uuid_from_text(name, &uuid) >= 0)
+                return fn("", name, NULL, NULL, 0, -ENOTDIR, userdata);
+        if (type == DT_LNK && !is_not_for_us(name) && is_link_to_directory(s->fd, name))
+                return fn("", name, NULL, NULL, 0, -ELOOP, userdata);
+        return 0;
+}
+
+/* A folder that may be a parent's: its name is, or somebody thought so. */
+static int scan_folder(Store *s, const char *name, const Uuid *only, StoreFn fn, void *userdata) {
+        if (parent_name_is_valid(name))
+                return scan_parent(s, name, only, fn, userdata);
+        return only || is_not_for_us(name) ? 0 : fn("", name, NULL, NULL, 0, -EILSEQ, userdata);
 }
 
 int store_scan(Store *s, const Uuid *only, StoreFn fn, void *userdata) {
@@ -402,15 +425,10 @@ int store_scan(Store *s, const Uuid *only, StoreFn fn, void *userdata) {
                 return fn("", "", NULL, NULL, 0, r, userdata);
 
         while ((errno = 0, entry = readdir(directory))) {
-                if (entry->d_type != DT_DIR && entry->d_type != DT_UNKNOWN) {
-                        r = only ? 0 : scan_beside(s, entry->d_name, fn, userdata);
-                        if (r < 0)
-                                return r;
-                        continue;
-                }
-                if (!parent_name_is_valid(entry->d_name))
-                        continue;
-                r = scan_parent(s, entry->d_name, only, fn, userdata);
+                if (entry->d_type == DT_DIR || entry->d_type == DT_UNKNOWN)
+                        r = scan_folder(s, entry->d_name, only, fn, userdata);
+                else
+                        r = only ? 0 : scan_beside(s, entry->d_name, entry->d_type, fn, userdata);
                 if (r < 0)
                         return r;
         }

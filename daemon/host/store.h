@@ -5,7 +5,7 @@
  * it waits for the disk, so only workers call it.
  *
  * A file's name may be the UUID in any textual form, as mdevctl reads it; what is made anew has the canonical
- * one. Symbolic links are not followed and count as nothing, "scripts.d" is no parent. */
+ * one. Symbolic links are not followed, "scripts.d" is no parent. */
 
 #include "model/definition.h"
 #include "model/failure.h"

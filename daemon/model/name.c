@@ -111,7 +111,7 @@ bool type_name_is_valid(const char *name) {
 }
 
 bool parent_name_is_valid(const char *name) {
-        return type_name_is_valid(name) && !streq(name, "scripts.d");
+        return type_name_is_valid(name) && !streq(name, SCRIPTS_FOLDER);
 }
 
 bool attribute_name_is_valid(const char *name) {

@@ -22,7 +22,10 @@ char *text_make_printable(char *text);
  * character that is cut in two. */
 size_t text_whole_size(const char *text, size_t size);
 
-/* A parent device's name: one path component, UTF-8, no control characters, not the reserved "scripts.d". */
+/* Beside the parents' folders, and no parent's. */
+#define SCRIPTS_FOLDER "scripts.d"
+
+/* A parent device's name: one path component, UTF-8, no control characters, not SCRIPTS_FOLDER. */
 bool parent_name_is_valid(const char *name);
 
 /* A type's name: one path component, UTF-8, no control characters. */

@@ -185,8 +185,15 @@ def test_places(host, tree):
     client = host.start()
     client.manager("Rescan")
     assert known(client) == {(GOOD, "p"), (uuid(1), "elsewhere")}
-    assert invalid(client) == {uuid(2): "not in the directory of a parent"}
+    assert invalid(client) == {uuid(2): "not in the directory of a parent", "link": "a symbolic link",
+                               "??": "not a name that a parent can have"}
     assert picture(definitions) == made
+
+    (definitions / "link").unlink()
+    os.rename(os.fsencode(definitions) + b"/\xff\xfe", definitions / "named")
+    client.manager("Rescan")
+    assert known(client) == {(GOOD, "p"), (uuid(1), "elsewhere"), (uuid(4), "named")}
+    assert invalid(client).keys() == {uuid(2)}
 
 
 def test_many(host, tree, others):

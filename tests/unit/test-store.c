@@ -746,7 +746,7 @@ static void test_scan_nothing(void **state) {
 }
 
 static void test_scan(void **state) {
-        static const char bad_name[] = TOP P1 "/\xff\xfe";
+        static const char bad_name[] = TOP P1 "/\xff\xfe", bad_folder[] = TOP "\xff\xfe";
 
         (void) state;
 
@@ -764,13 +764,18 @@ static void test_scan(void **state) {
         tree_link(UUID_A, TOP P1 "/30112233-4455-6677-8899-aabbccddeeff");
         tree_put("outside/" UUID_A, "outside");
         tree_link("../../outside", TOP "link");
+        tree_link("../../outside", TOP ".hidden");
+        tree_link("README", TOP "link to a file");
+        tree_link("nothing", TOP "link to nothing");
+        tree_mkdir(bad_folder);
         tree_put(TOP "scripts.d/" UUID_A, "a script");
         tree_put(TOP "scripts.d/callouts/" UUID_A, "a script");
         tree_put(TOP UUID_A, "without a parent");
         tree_put(TOP "README", "");
 
         assert_scan(NULL,
-                        LINES("/" UUID_A " ENOTDIR -", P1 "/.swp EINVAL -", P1 "/" UUID_A " 0 one",
+                        LINES("/" UUID_A " ENOTDIR -", "/link ELOOP -", "/\xff\xfe EILSEQ -",
+                                        P1 "/.swp EINVAL -", P1 "/" UUID_A " 0 one",
                                         P1 "/" UUID_A "~ EINVAL -", P1 "/" UUID_B " EOPNOTSUPP -",
                                         P1 "/" UUID_C " EOPNOTSUPP -",
                                         P1 "/30112233-4455-6677-8899-aabbccddeeff ELOOP -",
