@@ -15,12 +15,13 @@
 #include "core/manager.h"
 #include "host/config.h"
 
-/* A line wakes the journal, which takes the processor from whoever is at an operation just then. */
+/* A line wakes the journal, which takes the processor from whoever is at an operation just then: it is told
+ * when none is under way, or after so long. */
 #define LINES_USEC (UINT64_C(50) * 1000)
 
 typedef struct Daemon {
         sd_event *event;
-        sd_event_source *telling; /* the journal */
+        sd_event_source *idle, *late; /* when the journal is told */
         Manager *manager;
         Bus *bus;
         ManagerOptions options;
@@ -31,7 +32,8 @@ static void daemon_done(Daemon *d) {
         (void) manager_free(d->manager);
         (void) bus_free(d->bus);
         log_hold(NULL, NULL);
-        (void) sd_event_source_disable_unref(d->telling);
+        (void) sd_event_source_disable_unref(d->idle);
+        (void) sd_event_source_disable_unref(d->late);
         (void) sd_event_unref(d->event);
 }
 
@@ -183,21 +185,41 @@ static int add_signals(Daemon *d) {
         return r;
 }
 
-static int on_telling(sd_event_source *s _unused_, uint64_t usec _unused_, void *userdata _unused_) {
+static void tell_journal(Daemon *d) {
+        (void) sd_event_source_set_enabled(d->late, SD_EVENT_OFF);
         log_flush();
+}
+
+static int on_idle(sd_event_source *s _unused_, void *userdata) {
+        Daemon *d = userdata;
+
+        if (!d->manager || registry_count(manager_registry(d->manager)).n_operations == 0)
+                tell_journal(d);
+        return 0;
+}
+
+static int on_late(sd_event_source *s _unused_, uint64_t usec _unused_, void *userdata) {
+        tell_journal(userdata);
         return 0;
 }
 
 static void on_line(void *userdata) {
         Daemon *d = userdata;
+        int enabled;
 
-        (void) sd_event_source_set_time_relative(d->telling, LINES_USEC);
-        (void) sd_event_source_set_enabled(d->telling, SD_EVENT_ONESHOT);
+        (void) sd_event_source_set_enabled(d->idle, SD_EVENT_ONESHOT);
+        if (sd_event_source_get_enabled(d->late, &enabled) == 0) {
+                (void) sd_event_source_set_time_relative(d->late, LINES_USEC);
+                (void) sd_event_source_set_enabled(d->late, SD_EVENT_ONESHOT);
+        }
 }
 
 /* Without that the journal is told at once. */
 static void hold_lines(Daemon *d) {
-        if (sd_event_add_time_relative(d->event, &d->telling, CLOCK_MONOTONIC, 0, 1, on_telling, d) >= 0)
+        if (sd_event_add_defer(d->event, &d->idle, on_idle, d) >= 0 &&
+                        sd_event_source_set_priority(d->idle, SD_EVENT_PRIORITY_IDLE) >= 0 &&
+                        sd_event_add_time_relative(d->event, &d->late, CLOCK_MONOTONIC, 0, 1, on_late, d) >=
+                                        0)
                 log_hold(on_line, d);
 }
 

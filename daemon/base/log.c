@@ -179,11 +179,10 @@ static void line_hold(const char *text, size_t size) {
 
         if (held_size + sizeof size + size > sizeof held)
                 log_flush();
-        if (held_size == 0)
-                held_wake(held_userdata);
         p = mempcpy(held + held_size, &size, sizeof size);
         (void) memcpy(p, text, size);
         held_size += sizeof size + size;
+        held_wake(held_userdata);
 }
 
 void log_full(int level, int error, const char *message_id, const LogField *fields, const char *file,

@@ -21,7 +21,7 @@ typedef struct LogField {
 /* Must be called once, before the first line. @max_level: the least important level that is still written. */
 void log_open(int max_level);
 
-/* Told when there is a line to be sent and there was none. */
+/* Told of each line that is held. */
 typedef void (*LogWake)(void *userdata);
 
 /* From now on lines for the journal that are no warnings are held until log_flush(), 64 KiB of them at most;
