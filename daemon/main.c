@@ -19,6 +19,9 @@
  * when none is under way, or after so long. */
 #define LINES_USEC (UINT64_C(50) * 1000)
 
+/* How often one that took nothing is asked whether it does again. */
+#define LOST_USEC (UINT64_C(1) * 1000 * 1000)
+
 typedef struct Daemon {
         sd_event *event;
         sd_event_source *idle, *late; /* when the journal is told */
@@ -185,9 +188,16 @@ static int add_signals(Daemon *d) {
         return r;
 }
 
+static void tell_later(Daemon *d, uint64_t usec) {
+        (void) sd_event_source_set_time_relative(d->late, usec);
+        (void) sd_event_source_set_enabled(d->late, SD_EVENT_ONESHOT);
+}
+
 static void tell_journal(Daemon *d) {
         (void) sd_event_source_set_enabled(d->late, SD_EVENT_OFF);
         log_flush();
+        if (log_lost(NULL) > 0)
+                tell_later(d, LOST_USEC);
 }
 
 static int on_idle(sd_event_source *s _unused_, void *userdata) {
@@ -208,10 +218,8 @@ static void on_line(void *userdata) {
         int enabled;
 
         (void) sd_event_source_set_enabled(d->idle, SD_EVENT_ONESHOT);
-        if (sd_event_source_get_enabled(d->late, &enabled) == 0) {
-                (void) sd_event_source_set_time_relative(d->late, LINES_USEC);
-                (void) sd_event_source_set_enabled(d->late, SD_EVENT_ONESHOT);
-        }
+        if (sd_event_source_get_enabled(d->late, &enabled) == 0)
+                tell_later(d, LINES_USEC);
 }
 
 /* Without that the journal is told at once. */

@@ -141,6 +141,8 @@ static bool tell_lost(void) {
 static void note_lost(void) {
         struct timespec t = {};
 
+        if (held_wake)
+                held_wake(held_userdata);
         if (n_lost++ > 0)
                 return;
         (void) clock_gettime(CLOCK_REALTIME, &t);
@@ -165,6 +167,7 @@ void log_flush(void) {
                 line_send(p + sizeof size, size);
                 p += sizeof size + size;
         }
+        (void) tell_lost();
         errno = saved;
 }
 

@@ -21,7 +21,7 @@ typedef struct LogField {
 /* Must be called once, before the first line. @max_level: the least important level that is still written. */
 void log_open(int max_level);
 
-/* Told of each line that is held. */
+/* Told of each line that is held, or that the journal has not taken. */
 typedef void (*LogWake)(void *userdata);
 
 /* From now on lines for the journal that are no warnings are held until log_flush(), 64 KiB of them at most;
@@ -29,6 +29,8 @@ typedef void (*LogWake)(void *userdata);
  * what it holds, so that should be little, and soon over. */
 void log_hold(LogWake wake, void *userdata);
 
+/* Also tells the journal how many lines it has not taken, if there are any: log_lost() says whether it took
+ * that. */
 void log_flush(void);
 
 bool log_enabled(int level);

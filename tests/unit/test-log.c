@@ -406,6 +406,31 @@ static void test_hold_much(void **state) {
         assert_int_equal(log_lost(NULL), 0);
 }
 
+/* That lines were lost is told without another line, and whoever holds lines hears that there is something to
+ * tell. */
+static void test_lost(void **state) {
+        unsigned n_woken = 0;
+
+        (void) state;
+
+        open_journal(LOG_INFO);
+        log_hold(note_line, &n_woken);
+        while (log_lost(NULL) == 0)
+                log_warning("line");
+        assert_int_equal(n_woken, 1);
+        log_flush();
+        assert_int_equal(log_lost(NULL), 1);
+        assert_int_equal(n_woken, 1);
+
+        while (*entry())
+                ;
+        log_flush();
+        assert_int_equal(log_lost(NULL), 0);
+        assert_true(startswith(entry(), "MESSAGE=Lines lost before this one"));
+        assert_string_equal(entry(), "");
+        log_hold(NULL, NULL);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void) {
@@ -419,6 +444,7 @@ int main(void) {
                 TEST(test_hold),
                 TEST(test_hold_much),
                 TEST(test_stuck),
+                TEST(test_lost),
                 TEST(test_busy),
         };
 

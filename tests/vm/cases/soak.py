@@ -200,6 +200,7 @@ class Soak:
         self.violations = []
         self.done = collections.Counter()
         self.outcomes = collections.Counter()
+        self.away = set()  # parents that will come back
         self.later = []  # ticks, and what is to be done then
         self.memory = []
         self.log = KernelLog()
@@ -339,11 +340,19 @@ class Soak:
         """In one of the ways in which parents go; and some time later it comes back."""
         go, come = chance.choice([(lambda: setattr(parent, "registered", 0), lambda: setattr(parent, "registered", 1)),
                                   (parent.unbind, parent.bind), (parent.unplug, mdevsim.rescan)])
+        after = chance.randrange(60)
+        if parent in self.away:
+            return
         self.host.disturbed.add(parent.name)
+        self.away.add(parent)
         worker = self.hotplug[parent]
         self.under_way.append(worker.submit(go))
-        self.later.append((self.host.tick + chance.randrange(60),
-                           lambda: self.under_way.append(worker.submit(come))))
+
+        def come_back():
+            self.under_way.append(worker.submit(come))
+            self.away.remove(parent)
+
+        self.later.append((self.host.tick + after, come_back))
         self.done["parents taken away"] += 1
 
     def kill_worker(self, chance):
