@@ -137,7 +137,7 @@ def autostart_on(parents, delay_ms, rounds):
 
 def autostart(parents):
     """And with a driver that is as much slower as the rest is by emulation, about."""
-    for delay_ms, rounds in (200, 3), (4000, 1):
+    for delay_ms, rounds in (200, 3), (2000, 1):
         autostart_on(parents[:1], delay_ms, rounds)
         autostart_on(parents, delay_ms, rounds)
 
