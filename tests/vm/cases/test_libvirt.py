@@ -167,6 +167,8 @@ def test_an_active_device_is_updated(libvirt, agreed, mdevd, parent, scripts):
     """By a script, where there is one that can."""
     uuid = new_uuid()
     mdevd.define(parent, SMALL, uuid)
+    # libvirt takes a device that comes while it reads the list with its definition for one that is not active, for good.
+    agreed({uuid: defined(parent)})
     mdevd.start(uuid)
     agreed({uuid: defined(parent, active=True)})
     update = f"nodedev-update {node_name(uuid, parent)} --live --config --file"
