@@ -38,6 +38,8 @@ def picture(mdevd):
 def test_of_an_ordinary_user(mdevd, parent):
     mdevd.create(parent, SMALL, UUIDS[0])
     mdevd.define(parent, SMALL, UUIDS[1])
+    # What is left of the types is told a moment later, unless somebody asks.
+    mdevd.begin_manager("ListTypes", "s", "").result()
     pid, before = mdevd.pid_of(), picture(mdevd)
 
     anything = Anything(SEED)

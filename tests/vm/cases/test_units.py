@@ -216,7 +216,9 @@ def test_a_failure_says_who_asked(mdevd, parent):
 def test_nothing_is_said_when_nothing_happens(mdevd, parent):
     """A restart with devices and definitions is nothing, and so are questions."""
     mdevd.define(parent, SMALL)
-    mdevd.create(parent, SMALL)
+    uuid = mdevd.create(parent, SMALL)
+    # The journal is told after the client.
+    wait_until(lambda: journal(f"MDEVD_UUID={uuid}", "MDEVD_STATE=active"))
     since = f"@{time.time():.3f}"
     systemctl("restart", SERVICE)
     with bus.Mdevd() as client:
