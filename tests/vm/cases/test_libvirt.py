@@ -167,7 +167,7 @@ def test_an_active_device_is_updated(libvirt, agreed, mdevd, parent, scripts):
     """By a script, where there is one that can."""
     uuid = new_uuid()
     mdevd.define(parent, SMALL, uuid)
-    # libvirt takes a device that comes while it reads the list with its definition for one that is not active, for good.
+    # Seen where the machine was busy: a device that comes while libvirt reads its definition stays inactive to it.
     agreed({uuid: defined(parent)})
     mdevd.start(uuid)
     agreed({uuid: defined(parent, active=True)})
