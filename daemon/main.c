@@ -20,7 +20,7 @@
 #define LINES_USEC (UINT64_C(50) * 1000)
 
 /* How often one that took nothing is asked whether it does again. */
-#define LOST_USEC (UINT64_C(1) * 1000 * 1000)
+#define REFUSED_USEC (UINT64_C(1) * 1000 * 1000)
 
 typedef struct Daemon {
         sd_event *event;
@@ -196,8 +196,8 @@ static void tell_later(Daemon *d, uint64_t usec) {
 static void tell_journal(Daemon *d) {
         (void) sd_event_source_set_enabled(d->late, SD_EVENT_OFF);
         log_flush();
-        if (log_lost(NULL) > 0)
-                tell_later(d, LOST_USEC);
+        if (log_refused(NULL) > 0)
+                tell_later(d, REFUSED_USEC);
 }
 
 static int on_idle(sd_event_source *s _unused_, void *userdata) {

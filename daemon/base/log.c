@@ -5,8 +5,8 @@
  * then logs where the person who started it looks.
  *
  * Not sd_journal_sendv(3), which waits for as long as the journal is stuck, and the daemon with it: here a
- * moment is waited for a journal that is just busy, and after one that took nothing in that time no more
- * until it takes something. Nor is any memory needed that may not be there.
+ * moment is waited for a journal that is just busy, and after that no more until it has taken all there is.
+ * What it does not take is kept, as far as there is room. Nor is any memory needed that may not be there.
  *
  * A line wakes the journal, which takes the processor from whoever is at an operation just then: on a machine
  * with few of them that costs the operation more than all that is its own. So lines can be held for a moment.
@@ -35,14 +35,16 @@ static int log_max_level = LOG_INFO;
 static bool log_to_journal;
 static bool log_to_terminal;
 static int journal_fd = -EBADF;
-static unsigned n_lost;
-static uint64_t lost_since_usec;
 
 /* Lines that are held: of each its size, then its text. */
 static char held[HELD_BYTES_MAX];
 static size_t held_size;
+static unsigned n_held;
 static LogWake held_wake;
 static void *held_userdata;
+
+static unsigned n_lost;          /* after those that are held */
+static uint64_t refused_at_usec; /* 0: the journal took the last it was offered */
 
 static bool stderr_is_journal(void) {
         const char *stream = getenv("JOURNAL_STREAM");
@@ -71,10 +73,12 @@ bool log_enabled(int level) {
         return level <= log_max_level;
 }
 
-unsigned log_lost(uint64_t *ret_since_usec) {
-        if (ret_since_usec && n_lost > 0)
-                *ret_since_usec = lost_since_usec;
-        return n_lost;
+unsigned log_refused(uint64_t *ret_since_usec) {
+        if (refused_at_usec == 0)
+                return 0;
+        if (ret_since_usec)
+                *ret_since_usec = refused_at_usec;
+        return n_held + n_lost;
 }
 
 /* What is sent for one line. Fields that do not fit are left out. */
@@ -115,12 +119,38 @@ static void entry_add(Entry *e, const char *name, const char *format, ...) {
         e->size = (size_t) (p - e->text);
 }
 
-static bool journal_send(const char *text, size_t size) {
+static bool journal_send(const char *text, size_t size, bool wait) {
         static const struct sockaddr_un journal = { .sun_family = AF_UNIX,
                 .sun_path = "/run/systemd/journal/socket" };
-        int flags = MSG_NOSIGNAL | (n_lost > 0 ? MSG_DONTWAIT : 0);
+        int flags = MSG_NOSIGNAL | (wait ? 0 : MSG_DONTWAIT);
 
         return sendto(journal_fd, text, size, flags, (const struct sockaddr *) &journal, sizeof journal) >= 0;
+}
+
+static uint64_t now_usec(clockid_t clock) {
+        struct timespec t = {};
+
+        (void) clock_gettime(clock, &t);
+        return (uint64_t) t.tv_sec * 1000 * 1000 + (uint64_t) t.tv_nsec / 1000;
+}
+
+/* Return: how many bytes of the held lines the journal took. */
+static size_t send_held(void) {
+        uint64_t began = now_usec(CLOCK_MONOTONIC);
+        size_t sent = 0, size;
+
+        for (; sent < held_size; n_held--, sent += sizeof size + size) {
+                bool wait = refused_at_usec == 0 && now_usec(CLOCK_MONOTONIC) - began < PATIENCE_USEC;
+
+                memcpy(&size, held + sent, sizeof size);
+                if (journal_send(held + sent + sizeof size, size, wait))
+                        continue;
+                /* Such a line would hold up the others for ever. */
+                if (errno != EMSGSIZE)
+                        break;
+                n_lost++;
+        }
+        return sent;
 }
 
 /* Before the first line that the journal takes again it is told how many it did not. */
@@ -132,42 +162,23 @@ static bool tell_lost(void) {
         entry_add(&entry, "MESSAGE", "Lines lost before this one, because the journal did not take them: %u.",
                         n_lost);
         entry_add(&entry, "PRIORITY", "%d", LOG_WARNING);
-        if (!journal_send(entry.text, entry.size))
+        if (!journal_send(entry.text, entry.size, false))
                 return false;
         n_lost = 0;
         return true;
 }
 
-static void note_lost(void) {
-        struct timespec t = {};
-
-        if (held_wake)
-                held_wake(held_userdata);
-        if (n_lost++ > 0)
-                return;
-        (void) clock_gettime(CLOCK_REALTIME, &t);
-        lost_since_usec = (uint64_t) t.tv_sec * 1000 * 1000 + (uint64_t) t.tv_nsec / 1000;
-}
-
-static void line_send(const char *text, size_t size) {
-        if (!tell_lost() || !journal_send(text, size))
-                note_lost();
-}
-
 void log_flush(void) {
-        const char *p = held, *end = held + held_size;
         int saved = errno;
+        size_t sent;
 
-        /* What is sent here holds no line. */
-        held_size = 0;
-        while (p < end) {
-                size_t size;
-
-                memcpy(&size, p, sizeof size);
-                line_send(p + sizeof size, size);
-                p += sizeof size + size;
-        }
-        (void) tell_lost();
+        sent = send_held();
+        (void) memmove(held, held + sent, held_size - sent);
+        held_size -= sent;
+        if (held_size == 0 && tell_lost())
+                refused_at_usec = 0;
+        else if (refused_at_usec == 0)
+                refused_at_usec = now_usec(CLOCK_REALTIME);
         errno = saved;
 }
 
@@ -177,15 +188,24 @@ void log_hold(LogWake wake, void *userdata) {
         held_userdata = userdata;
 }
 
+/* Behind one that is lost all are, so that what was told is in order. */
+static bool has_room(size_t size) {
+        return n_lost == 0 && held_size + sizeof size + size <= sizeof held;
+}
+
 static void line_hold(const char *text, size_t size) {
         char *p;
 
-        if (held_size + sizeof size + size > sizeof held)
+        if (!has_room(size))
                 log_flush();
+        if (!has_room(size)) {
+                n_lost++;
+                return;
+        }
         p = mempcpy(held + held_size, &size, sizeof size);
         (void) memcpy(p, text, size);
         held_size += sizeof size + size;
-        held_wake(held_userdata);
+        n_held++;
 }
 
 void log_full(int level, int error, const char *message_id, const LogField *fields, const char *file,
@@ -225,11 +245,10 @@ void log_full(int level, int error, const char *message_id, const LogField *fiel
                 if (!isempty(f->value))
                         entry_add(&entry, f->name, "%s", f->value);
 
-        if (held_wake && level > LOG_WARNING)
-                line_hold(entry.text, entry.size);
-        else {
+        line_hold(entry.text, entry.size);
+        if (!held_wake || level <= LOG_WARNING)
                 log_flush();
-                line_send(entry.text, entry.size);
-        }
+        if (held_wake && n_held + n_lost > 0)
+                held_wake(held_userdata);
         errno = saved;
 }

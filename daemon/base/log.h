@@ -5,8 +5,9 @@
  *
  * Where standard error is the journal's own stream, entries go to the journal with all their fields.
  * Elsewhere (a terminal, a test) the sentence alone goes to standard error, with a <N> priority prefix if it
- * is no terminal. Nothing here fails or waits for long: a line that the journal does not take is lost, and
- * when it takes lines again it is told how many. No memory is asked for. */
+ * is no terminal. Nothing here fails or waits for long: a line that the journal does not take is kept, 64 KiB
+ * of them at most; more are lost, and when it takes lines again it is told how many. No memory is asked for.
+ */
 
 #include <stdint.h>
 #include <syslog.h>
@@ -21,23 +22,22 @@ typedef struct LogField {
 /* Must be called once, before the first line. @max_level: the least important level that is still written. */
 void log_open(int max_level);
 
-/* Told of each line that is held, or that the journal has not taken. */
+/* Told, after each line, that there are some which the journal does not have. */
 typedef void (*LogWake)(void *userdata);
 
-/* From now on lines for the journal that are no warnings are held until log_flush(), 64 KiB of them at most;
+/* From now on lines for the journal that are no warnings are held until log_flush(), as far as there is room;
  * a warning is sent at once, after those before it. @wake: NULL holds no more. A program that is killed loses
  * what it holds, so that should be little, and soon over. */
 void log_hold(LogWake wake, void *userdata);
 
-/* Also tells the journal how many lines it has not taken, if there are any: log_lost() says whether it took
- * that. */
+/* What the journal does not take now is kept: log_refused() says whether there is something. */
 void log_flush(void);
 
 bool log_enabled(int level);
 
-/* How many lines the journal has not taken since the last that it took, and if there are any since when, in
- * microseconds of CLOCK_REALTIME. @ret_since_usec: may be NULL. */
-unsigned log_lost(uint64_t *ret_since_usec);
+/* How many lines wait, or are lost, because the journal does not take them, and if there are any since when,
+ * in microseconds of CLOCK_REALTIME. @ret_since_usec: may be NULL. */
+unsigned log_refused(uint64_t *ret_since_usec);
 
 /* @error: an errno (either sign) to be told as the journal field ERRNO, 0 for none. @message_id: 32 hex
  * digits of api/mdevd-messages.h, or NULL. @fields: ended by a NULL name, or NULL. */

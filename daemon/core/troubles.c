@@ -96,10 +96,11 @@ int manager_list_troubles(const Manager *m, TroubleFn fn, void *userdata) {
         (void) sd_event_now(m->event, CLOCK_MONOTONIC, &now);
         if (m->store_trouble)
                 r = fn(&(Trouble){ "store", m->store_trouble, m->store_trouble_since_usec }, userdata);
-        n = log_lost(&since);
+        n = log_refused(&since);
         if (r >= 0 && n > 0) {
                 (void) snprintf(sentence, sizeof sentence,
-                                "The journal has not taken the last %u lines for it; they are lost.", n);
+                                "The journal does not take what is to be said: %u lines wait, or are lost.",
+                                n);
                 r = fn(&(Trouble){ "journal", sentence, since }, userdata);
         }
         if (r >= 0)

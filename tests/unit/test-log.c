@@ -27,6 +27,13 @@ ssize_t __wrap_sendto(int fd, const void *data, size_t size, int flags, const st
 /* Instead of the moment that is waited for a busy journal: a busy machine may take longer. */
 static struct timeval patience;
 
+/* A journal that makes each line wait that may wait, and how many did. */
+static bool trickles;
+static unsigned n_waited;
+
+/* That many lines are too long for it. */
+static unsigned n_too_long;
+
 ssize_t __wrap_sendto(int fd, const void *data, size_t size, int flags, const struct sockaddr *address,
                 socklen_t address_size) {
         const struct sockaddr_un *un = (const struct sockaddr_un *) address;
@@ -36,6 +43,18 @@ ssize_t __wrap_sendto(int fd, const void *data, size_t size, int flags, const st
         assert_true(flags & MSG_NOSIGNAL);
         assert_true(address_size > sizeof un->sun_family);
         assert_string_equal(un->sun_path, "/run/systemd/journal/socket");
+        if (n_too_long > 0 && n_too_long--) {
+                errno = EMSGSIZE;
+                return -1;
+        }
+        if (trickles) {
+                if (flags & MSG_DONTWAIT) {
+                        errno = EAGAIN;
+                        return -1;
+                }
+                n_waited++;
+                (void) nanosleep(&(struct timespec){ .tv_nsec = 100 * 1000 * 1000 }, NULL);
+        }
         return __real_sendto(fd, data, size, flags, (const struct sockaddr *) &journal_address,
                         journal_address_size);
 }
@@ -267,6 +286,10 @@ static bool send_to_journal(void) {
                                journal_address_size) == 1;
 }
 
+static void note_line(void *userdata) {
+        ++*(unsigned *) userdata;
+}
+
 static double now(void) {
         struct timespec t;
 
@@ -274,10 +297,11 @@ static double now(void) {
         return (double) t.tv_sec + (double) t.tv_nsec / 1e9;
 }
 
-/* A journal that reads nothing: a moment is waited for it, once. */
+/* A journal that reads nothing: a moment is waited for it, once; what there is room for is kept. */
 static void test_stuck(void **state) {
-        unsigned n = 0, n_told = 0;
+        unsigned n = 0, n_told = 0, n_lost;
         char expected[128];
+        uint64_t since = 0;
         const char *text;
         double began;
 
@@ -285,29 +309,118 @@ static void test_stuck(void **state) {
 
         open_journal(LOG_INFO);
         began = now();
-        while (log_lost(NULL) == 0) {
+        while (log_refused(&since) == 0) {
                 log_info("line %u", n++);
                 assert_true(n < 100000);
         }
+        assert_true(since > UINT64_C(1600000000) * 1000 * 1000);
         for (unsigned i = 0; i < 10000; i++)
                 log_info("line %u", n++);
-        assert_int_equal(log_lost(NULL), 10001);
-        /* Had each waited, that would be 40 minutes; some are lost all the same only after a moment. */
+        assert_int_equal(log_refused(NULL), 10001);
+        /* Had each waited, that would be 40 minutes. */
         assert_true(now() - began > 0.2 && now() - began < 20);
 
-        /* What it took it has in order, then it is told. */
+        /* What it took it has in order, and with the next line what was kept; then it is told how many were
+         * not. */
         for (; *(text = entry()); n_told++) {
                 (void) snprintf(expected, sizeof expected, "MESSAGE=line %u\n", n_told);
                 assert_true(startswith(text, expected));
         }
         assert_int_equal(n_told, n - 10001);
+        for (;;) {
+                log_flush();
+                text = entry();
+                (void) snprintf(expected, sizeof expected, "MESSAGE=line %u\n", n_told);
+                if (!startswith(text, expected))
+                        break;
+                n_told++;
+        }
+        /* 64 KiB are several hundred lines. */
+        n_lost = n - n_told;
+        assert_true(n_lost > 0 && n_lost < 9900);
+        (void) snprintf(expected, sizeof expected,
+                        "MESSAGE=Lines lost before this one, because the journal did not take them: "
+                        "%u.\nPRIORITY=4\n",
+                        n_lost);
+        assert_true(startswith(text, expected));
+        assert_int_equal(log_refused(NULL), 0);
+        assert_string_equal(entry(), "");
         log_info("here again");
-        assert_int_equal(log_lost(NULL), 0);
-        assert_true(startswith(entry(),
-                        "MESSAGE=Lines lost before this one, because the journal did not take "
-                        "them: 10001.\nPRIORITY=4\n"));
         assert_true(startswith(entry(), "MESSAGE=here again\n"));
         assert_string_equal(entry(), "");
+}
+
+/* Behind a line that is lost all are, though a short one has room. */
+static void test_lost_in_order(void **state) {
+        static char text[6000];
+        unsigned n = 0, n_read = 0;
+
+        (void) state;
+
+        memset(text, 'x', sizeof text - 1);
+        open_journal(LOG_INFO);
+        while (send_to_journal())
+                n++;
+        for (unsigned i = 0; i < 11; i++)
+                log_info("%s", text);
+        log_info("short");
+        assert_int_equal(log_refused(NULL), 12);
+
+        while (*entry())
+                assert_true(++n_read <= n);
+        log_flush();
+        while (startswith(entry(), "MESSAGE=xxx"))
+                n_read++;
+        log_flush();
+        assert_int_equal(n_read - n, 10);
+        log_info("short");
+        assert_true(startswith(entry(), "MESSAGE=short\n"));
+        assert_int_equal(log_refused(NULL), 0);
+}
+
+/* One that takes a line now and then is not waited for again and again. */
+static void test_trickle(void **state) {
+        unsigned n_woken = 0;
+        char expected[64];
+
+        (void) state;
+
+        open_journal(LOG_INFO);
+        log_hold(note_line, &n_woken);
+        for (unsigned i = 0; i < 50; i++)
+                log_info("line %u", i);
+        trickles = true;
+        n_waited = 0;
+        log_flush();
+        log_flush();
+        log_warning("line 50");
+        trickles = false;
+        assert_true(n_waited > 0 && n_waited <= 3);
+        assert_int_equal(log_refused(NULL), 51 - n_waited);
+
+        for (unsigned i = 0; i < 51; i++) {
+                log_flush();
+                (void) snprintf(expected, sizeof expected, "MESSAGE=line %u\n", i);
+                assert_true(startswith(entry(), expected));
+        }
+        assert_string_equal(entry(), "");
+        assert_int_equal(log_refused(NULL), 0);
+        log_hold(NULL, NULL);
+}
+
+/* One that it will never take does not hold up those behind it. */
+static void test_too_long(void **state) {
+        (void) state;
+
+        open_journal(LOG_INFO);
+        n_too_long = 1;
+        log_info("one");
+        assert_true(startswith(entry(),
+                        "MESSAGE=Lines lost before this one, because the journal did not take "
+                        "them: 1.\n"));
+        log_info("two");
+        assert_true(startswith(entry(), "MESSAGE=two\n"));
+        assert_int_equal(log_refused(NULL), 0);
 }
 
 /* One that is busy, and not stuck, loses nothing. */
@@ -333,13 +446,9 @@ static void test_busy(void **state) {
         for (unsigned i = 0; i < 100; i++)
                 log_info("line %u", i);
         patience.tv_sec = 0;
-        assert_int_equal(log_lost(NULL), 0);
+        assert_int_equal(log_refused(NULL), 0);
         assert_int_equal(waitpid(pid, &status, 0), pid);
         assert_int_equal(status, 0);
-}
-
-static void note_line(void *userdata) {
-        ++*(unsigned *) userdata;
 }
 
 /* Lines that are held go together and in order, a warning at once and behind them. */
@@ -403,32 +512,39 @@ static void test_hold_much(void **state) {
                 assert_true(startswith(entry(), expected));
         }
         assert_string_equal(entry(), "");
-        assert_int_equal(log_lost(NULL), 0);
+        assert_int_equal(log_refused(NULL), 0);
 }
 
-/* That lines were lost is told without another line, and whoever holds lines hears that there is something to
- * tell. */
-static void test_lost(void **state) {
-        unsigned n_woken = 0;
+/* What it did not take it gets without another line, and whoever holds lines hears that there is something.
+ */
+static void test_refused(void **state) {
+        unsigned n_woken = 0, n = 0, n_told = 0;
+        char expected[64];
+        const char *text;
 
         (void) state;
 
         open_journal(LOG_INFO);
         log_hold(note_line, &n_woken);
-        while (log_lost(NULL) == 0)
-                log_warning("line");
+        for (; log_refused(NULL) == 0; n++)
+                log_warning("line %u", n);
         assert_int_equal(n_woken, 1);
         log_flush();
-        assert_int_equal(log_lost(NULL), 1);
+        assert_int_equal(log_refused(NULL), 1);
         assert_int_equal(n_woken, 1);
 
-        while (*entry())
-                ;
+        for (; *(text = entry()); n_told++) {
+                (void) snprintf(expected, sizeof expected, "MESSAGE=line %u\n", n_told);
+                assert_true(startswith(text, expected));
+        }
         log_flush();
-        assert_int_equal(log_lost(NULL), 0);
-        assert_true(startswith(entry(), "MESSAGE=Lines lost before this one"));
+        assert_int_equal(log_refused(NULL), 0);
+        (void) snprintf(expected, sizeof expected, "MESSAGE=line %u\n", n - 1);
+        assert_int_equal(n_told, n - 1);
+        assert_true(startswith(entry(), expected));
         assert_string_equal(entry(), "");
         log_hold(NULL, NULL);
+        assert_int_equal(n_woken, 1);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -444,7 +560,10 @@ int main(void) {
                 TEST(test_hold),
                 TEST(test_hold_much),
                 TEST(test_stuck),
-                TEST(test_lost),
+                TEST(test_lost_in_order),
+                TEST(test_trickle),
+                TEST(test_too_long),
+                TEST(test_refused),
                 TEST(test_busy),
         };
 
