@@ -5,36 +5,23 @@
 MDEVDCTL, MDEVD and MDEVD_WORKER name the programs that were built.
 """
 
-import fcntl
 import os
 import pathlib
-import re
 import shutil
 import signal
-import socket
 import subprocess
+import sys
 import tempfile
 
 import pytest
 
+# At the end: a module here comes before one of the same name there.
+sys.path.append(str(pathlib.Path(__file__).parents[1] / "contract"))
+
+from private import PrivateBus, reports, start_daemon  # noqa: E402
+
 # Who runs this in the background has it ignored, and so have all that are started from here.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-
-BUS_CONFIG = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
- "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
-<busconfig>
-  <type>system</type>
-  <listen>unix:path={path}</listen>
-  <auth>EXTERNAL</auth>
-  <limit name="max_replies_per_connection">50000</limit>
-  <policy context="default">
-    <allow own="*"/>
-    <allow send_destination="*"/>
-    <allow receive_sender="*"/>
-    <allow user="*"/>
-  </policy>
-</busconfig>
-"""
 
 
 def program(variable):
@@ -126,66 +113,18 @@ class Tree:
         path.write_text(text)
 
 
-class Bus:
-    """A private system bus."""
-
-    def __init__(self, directory):
-        path = directory / "bus"
-        config = directory / "bus.conf"
-        config.write_text(BUS_CONFIG.format(path=path))
-        self.address = f"unix:path={path}"
-        self.process = subprocess.Popen(
-            ["dbus-daemon", f"--config-file={config}", "--nofork", "--print-address=1"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
-        assert self.process.stdout.readline()
-
-    def stop(self):
-        self.process.terminate()
-        self.process.wait()
-        self.process.stdout.close()
-
-
-# What the sanitizers begin with, in a build with them.
-REPORT = re.compile(r"runtime error:|ERROR: \w+Sanitizer")
-
-
-def reports(log):
-    """What sanitizers have to say in the log of a daemon that has ended, and of its workers, which may end later: they
-    hold the lock that the log was opened with."""
-    with open(log, errors="replace") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        # What is no report is told with a level.
-        lines = [line for line in file if not line.startswith("<")]
-    return "".join(lines) if any(REPORT.search(line) for line in lines) else ""
-
-
 class Daemon:
     """mdevd on a tree and a bus of its own; it is ready when the constructor returns."""
 
     def __init__(self, tree, bus, directory):
-        self.environment = {"DBUS_SYSTEM_BUS_ADDRESS": bus.address}
-        notify = directory / "notify"
+        self.environment = bus.environment
         self.log = directory / "mdevd.log"
-        notify.unlink(missing_ok=True)
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready, open(self.log, "wb") as log:
-            fcntl.flock(log, fcntl.LOCK_EX)
-            ready.bind(str(notify))
-            ready.settimeout(30)
-            self.process = subprocess.Popen(
-                [program("MDEVD"), f"--root={tree.path}", f"--worker={program('MDEVD_WORKER')}"],
-                env={**os.environ, **self.environment, "NOTIFY_SOCKET": str(notify)},
-                stdout=log,
-                stderr=log,
-            )
-            while b"READY=1" not in ready.recv(4096):
-                pass
+        self.process = start_daemon(tree.path, bus, self.log)
 
     def _manager(self, command, *words):
         return subprocess.run(
             ["busctl", command, "org.mdevd1", "/org/mdevd1", "org.mdevd1.Manager", *words],
-            env={**os.environ, **self.environment},
+            env=self.environment,
             stdout=subprocess.PIPE,
             text=True,
             check=True,
@@ -210,10 +149,10 @@ class Host:
 
     def __init__(self, directory):
         self.tree = Tree(directory / "root")
-        self.bus = Bus(directory)
+        self.bus = PrivateBus(directory)
         self.daemon = None
         self.directory = directory
-        self.environment = {"DBUS_SYSTEM_BUS_ADDRESS": self.bus.address}
+        self.environment = self.bus.environment
         self.cli = Cli(directory, self.environment)
 
     def start(self):

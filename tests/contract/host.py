@@ -2,52 +2,20 @@
 
 """A private bus, and mdevd on a tree of plain files. MDEVD and MDEVD_WORKER name the programs that were built."""
 
-import fcntl
-import os
 import pathlib
-import re
-import socket
 import subprocess
 
 import pytest
 from jeepney import DBusAddress, MessageType, new_method_call
 from jeepney.io.blocking import open_dbus_connection
 
+from private import PATIENCE, PrivateBus, reports, start_daemon
+
 TOP = pathlib.Path(__file__).parents[2]
 
-BUS_CONFIG = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
- "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
-<busconfig>
-  <type>system</type>
-  <listen>unix:path={path}</listen>
-  <auth>EXTERNAL</auth>
-  <policy context="default">
-    <allow own="*"/>
-    <allow send_destination="*"/>
-    <allow receive_sender="*"/>
-    <allow user="*"/>
-  </policy>
-</busconfig>
-"""
 
-PATIENCE = 30
-
-
-class Bus:
-    """A bus for one test."""
-
-    def __init__(self, directory):
-        path = directory / "bus"
-        config = directory / "bus.conf"
-        config.write_text(BUS_CONFIG.format(path=path))
-        self.address = f"unix:path={path}"
-        self.environment = {**os.environ, "DBUS_SYSTEM_BUS_ADDRESS": self.address}
-        self.process = subprocess.Popen(
-            ["dbus-daemon", f"--config-file={config}", "--nofork", "--print-address=1"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
-        assert self.process.stdout.readline()
+class Bus(PrivateBus):
+    """One that programs and connections are sent to."""
 
     def run(self, *words):
         """A client's program, with what it says."""
@@ -137,20 +105,6 @@ class Tree:
         path.write_text(text)
 
 
-# What the sanitizers begin with, in a build with them.
-REPORT = re.compile(r"runtime error:|ERROR: \w+Sanitizer")
-
-
-def reports(log):
-    """What sanitizers have to say in the log of a daemon that has ended, and of its workers, which may end later: they
-    hold the lock that the log was opened with."""
-    with open(log, errors="replace") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        # What is no report is told with a level.
-        lines = [line for line in file if not line.startswith("<")]
-    return "".join(lines) if any(REPORT.search(line) for line in lines) else ""
-
-
 class Host:
     """A tree, a bus, and once it is started mdevd on them."""
 
@@ -165,25 +119,7 @@ class Host:
     def start(self, until=None):
         """Returns a client when mdevd is ready; before, UNTIL() is called when it has begun."""
         self.logs.append(self.directory / f"log-{len(self.logs)}")
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready, open(self.logs[-1], "wb") as log:
-            (self.directory / "notify").unlink(missing_ok=True)
-            fcntl.flock(log, fcntl.LOCK_EX)
-            ready.bind(str(self.directory / "notify"))
-            ready.settimeout(PATIENCE)
-            self.daemon = subprocess.Popen(
-                [
-                    os.path.abspath(os.environ["MDEVD"]),
-                    f"--root={self.tree.path}",
-                    f"--worker={os.path.abspath(os.environ['MDEVD_WORKER'])}",
-                ],
-                env={**self.bus.environment, "NOTIFY_SOCKET": str(self.directory / "notify")},
-                stdout=log,
-                stderr=log,
-            )
-            if until:
-                until(ready)
-            while b"READY=1" not in ready.recv(4096):
-                pass
+        self.daemon = start_daemon(self.tree.path, self.bus, self.logs[-1], until)
         self.client = Client(self.bus)
         return self.client
 
