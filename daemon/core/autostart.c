@@ -318,6 +318,8 @@ static void try_it(Due *due, const Definition *definition) {
         if (r < 0)
                 attempt_failed(due, copy.parent, &f);
         enqueue(due);
+        /* The instance that was spent was not taken, and others wait for the reading after it. */
+        capacity_changed(m, copy.parent);
 }
 
 static void consider(Due *due) {

@@ -51,7 +51,6 @@ int autostart_remember(AutostartDevice *a, const Parent *p, AttemptResult result
 /* About one definition whose parent is there. */
 static AutostartDecision decide_here(
                 const AutostartDevice *a, const Parent *p, const Definition *definition) {
-        const AutostartDecision start = { .verdict = AUTOSTART_START, .definition = definition };
         const Attempt *last = autostart_find(a, p->name);
         const Type *type;
 
@@ -62,15 +61,16 @@ static AutostartDecision decide_here(
 
         if (last && last->result == ATTEMPT_FAILED)
                 return (AutostartDecision){ AUTOSTART_WAIT, WAITING_FAILED, NULL };
-        if (last && last->result == ATTEMPT_NOT_YET)
-                return last->again ? start : (AutostartDecision){ .verdict = AUTOSTART_UNDECIDED };
+        if (last && last->result == ATTEMPT_NOT_YET && !last->again)
+                return (AutostartDecision){ .verdict = AUTOSTART_UNDECIDED };
 
         type = parent_find_type(p, definition->type);
         if (!type)
                 return (AutostartDecision){ AUTOSTART_WAIT, WAITING_TYPE, NULL };
-        if (type->available_instances == 0 || (last && last->types_serial == p->types_serial))
+        if (type->available_instances == 0 ||
+                        (last && last->result == ATTEMPT_FULL && last->types_serial == p->types_serial))
                 return (AutostartDecision){ AUTOSTART_WAIT, WAITING_CAPACITY, NULL };
-        return start;
+        return (AutostartDecision){ .verdict = AUTOSTART_START, .definition = definition };
 }
 
 AutostartDecision autostart_decide(const Registry *r, const Device *d, const AutostartDevice *a) {

@@ -189,6 +189,14 @@ static void test_not_yet(void **state) {
                 assert_starts_on(Q);
         }
 
+        /* What it says of its types counts then as well. */
+        offer(Q, "t", 0);
+        assert_waits(WAITING_CAPACITY);
+        offer(Q, "another", 1);
+        assert_waits(WAITING_TYPE);
+        offer(Q, "t", 1);
+        assert_starts_on(Q);
+
         /* A new life, a new count. */
         parent_lives(Q, 0);
         parent_lives(Q, 2);

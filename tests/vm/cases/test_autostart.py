@@ -2,6 +2,7 @@
 """What is marked to be started is, when its parent arrives; and what is not, says why."""
 
 import contextlib
+import fcntl
 import os
 import signal
 import time
@@ -56,6 +57,16 @@ def wait_for_state(mdevd, uuid, state, timeout=30):
 
 def define(mdevd, parent, type=SMALL, **options):
     return mdevd.define(parent, type, autostart=True, **options)
+
+
+@contextlib.contextmanager
+def held(uuid):
+    """As a worker would hold it that the daemon knows nothing of."""
+    path = Path("/run/mdevd/busy") / uuid
+    with open(path, "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+    path.unlink()
 
 
 @pytest.fixture
@@ -289,6 +300,34 @@ def test_a_driver_that_never_says_anything_else(mdevd, gone):
     arrive(mdevd, gone)
     assert reasons(mdevd, [uuid]) == ["failed"] and 2 <= gone.create_failures <= 10
     assert mdevd.device_property(uuid, "LastError")[0] == error("Kernel")
+
+
+def test_a_driver_that_says_not_yet_and_is_full_then(mdevd, gone):
+    uuid = define(mdevd, gone)
+    gone.create_errno = EAGAIN
+    gone.registered = 1
+    wait_until(lambda: gone.create_failures >= 2)
+    gone.limit = 0
+    mdevd.rescan()
+    wait_until(mdevd.is_settled)
+    assert reasons(mdevd, [uuid]) == ["no-capacity"]
+    gone.create_errno = 0
+    gone.limit = 1
+    mdevd.rescan()
+    wait_for_state(mdevd, uuid, "active")
+
+
+def test_an_instance_that_was_not_taken_after_all(mdevd, gone):
+    """The first of two cannot be begun: somebody holds what is to keep others from it."""
+    gone.limit = 1
+    first, second = sorted(define(mdevd, gone) for _ in range(2))
+    with held(first):
+        gone.registered = 1
+        wait_for_state(mdevd, second, "active")
+        wait_until(mdevd.is_settled)
+    assert reasons(mdevd, [first, second]) == ["no-capacity", ""]
+    mdevd.stop(second)
+    wait_for_state(mdevd, first, "active")
 
 
 def test_alternates_in_order(mdevd, parents):
