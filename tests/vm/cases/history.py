@@ -16,6 +16,9 @@ Device = collections.namedtuple("Device", "parent type attributes")
 
 NOTHING = State((), None)
 
+# Instead of the attributes of a device that will not be there when all is quiet.
+LEAVING = "leaving"
+
 # Answers: these, the names of errors, or what a look showed.
 DONE = "done"
 BUSY = "busy"
@@ -30,6 +33,7 @@ class Operation:
         self.began = began
         self.contended = False
         self.lost = False
+        self.sentence = ""  # of the error that it ended with
         self.arguments = arguments
 
     def __repr__(self):
@@ -86,6 +90,9 @@ class Operation:
         parent, _, attributes = new.device
         for error in host.refusals(parent, attributes, self.began):
             yield error, state
+            # Its parent was on its way out, and takes the device along in its own time.
+            if host.is_restless(parent):
+                yield error, state._replace(device=new.device._replace(attributes=LEAVING))
         if host.takes(attributes):
             yield DONE, new
         # It was to be removed again, and nobody was left to do it.
@@ -162,7 +169,7 @@ class History:
 
     def end(self, operation, answer):
         """Return whether ANSWER can be. If it cannot, anything can be until the next time that all is quiet."""
-        self.told.append(f"{self.host.tick}: … {operation.verb} of {operation.began}: {answer}")
+        self.told.append(f"{self.host.tick}: … {operation.verb} of {operation.began}: {answer} {operation.sentence}")
         self.under_way.remove(operation)
         if self.configurations is None:
             return True
@@ -211,4 +218,6 @@ def is_like(seen, state):
     if shown(seen) != shown(state) or seen.device is None:
         return shown(seen) == shown(state)
     attributes = state.device.attributes
-    return attributes is None or tuple(pair for pair in attributes if pair[0] == "log") == seen.device.attributes
+    if attributes is None or attributes == LEAVING:
+        return attributes is None
+    return tuple(pair for pair in attributes if pair[0] == "log") == seen.device.attributes

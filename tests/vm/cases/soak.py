@@ -170,6 +170,7 @@ def answer_of(operation, call):
     except bus.BusError as failure:
         if operation.verb == "look" and failure.name == bus.UNKNOWN_OBJECT:
             return (), None
+        operation.sentence = failure.sentence
         return re.sub(r"^(org\.mdevd1|org\.freedesktop\.DBus)\.Error\.", "", failure.name)
     return DONE if operation.verb != "look" else seen_of(result)
 

@@ -131,3 +131,15 @@ def test_the_model_knows_what_hardware_explains(history):
     history.settle(DEFINED._replace(definitions=(definition, )))
     history.host.disturbed.add(definition.parent)
     assert history.settle(active) and tell(history, "start", "ParentAbsent", parent="")
+
+
+@pytest.mark.parametrize("restless", [False, True])
+def test_the_model_knows_what_a_parent_takes_along(history, restless):
+    """A creation that failed leaves nothing, if its parent is not just then at it; and in the end nothing at all."""
+    definition = HERE._replace(attributes=(("nosuch", "1"), ))
+    define(history, DONE, definition)
+    history.host.disturbed |= {definition.parent} if restless else set()
+    assert tell(history, "start", "Attribute", parent="")
+    assert not history.settle(State((definition, ), Device(*definition[:2], ())))
+    history.settle(State((definition, ), None))
+    assert tell(history, "start", "Attribute", parent="") and tell(history, "start", "Exists", parent="") == restless
