@@ -42,16 +42,11 @@ int fd_write_all(int fd, const void *data, size_t size) {
         return 0;
 }
 
-int file_read_at(int dir_fd, const char *name, size_t max, char **ret, size_t *ret_size) {
+int file_read_listed_at(int dir_fd, const char *name, size_t max, char **ret, size_t *ret_size) {
         _cleanup_(freep) char *buffer = NULL;
         _cleanup_(closep) int fd = -EBADF;
         size_t size = 0, room;
         struct stat st;
-
-        /* To open a device is to do something to it: tapes rewind, watchdogs wake. */
-        if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) >= 0 && !S_ISREG(st.st_mode) &&
-                        !S_ISLNK(st.st_mode))
-                return -ENOTSUP;
 
         /* It may be another one by now. O_NONBLOCK: the open of a FIFO without a writer must not hang; it
          * means nothing to a file. */
@@ -92,9 +87,9 @@ int file_read_at(int dir_fd, const char *name, size_t max, char **ret, size_t *r
                                 continue;
                         return -errno;
                 }
-                if (n == 0)
-                        break;
                 size += (size_t) n;
+                if (n == 0 || size == (size_t) st.st_size)
+                        break;
         }
         if (size > max)
                 return -EFBIG;
@@ -103,6 +98,17 @@ int file_read_at(int dir_fd, const char *name, size_t max, char **ret, size_t *r
         *ret = TAKE_PTR(buffer);
         *ret_size = size;
         return 0;
+}
+
+int file_read_at(int dir_fd, const char *name, size_t max, char **ret, size_t *ret_size) {
+        struct stat st;
+
+        /* To open a device is to do something to it: tapes rewind, watchdogs wake. */
+        if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) >= 0 && !S_ISREG(st.st_mode) &&
+                        !S_ISLNK(st.st_mode))
+                return -ENOTSUP;
+
+        return file_read_listed_at(dir_fd, name, max, ret, ret_size);
 }
 
 void file_remove_stray_at(int dir_fd, const char *name) {

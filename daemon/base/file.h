@@ -19,6 +19,10 @@
  */
 int file_read_at(int dir_fd, const char *name, size_t max, char **ret, size_t *ret_size);
 
+/* The same for what a listing of the directory has just called a regular file: should it be another by now,
+ * it is opened, and then refused. */
+int file_read_listed_at(int dir_fd, const char *name, size_t max, char **ret, size_t *ret_size);
+
 /**
  * file_write_atomic_at() - put a file in place, wholly or not at all
  * @temporary_dir_fd: an open directory on the same file system, in which the temporary file is made

@@ -333,7 +333,8 @@ static int scan_file(int dir_fd, const char *parent, const char *name, unsigned 
         if (is_hidden_by(dir_fd, name, &uuid))
                 return fn(parent, name, &uuid, NULL, 0, -EEXIST, userdata);
 
-        r = file_read_at(dir_fd, name, STORE_FILE_MAX, &text, &size);
+        r = type == DT_REG ? file_read_listed_at(dir_fd, name, STORE_FILE_MAX, &text, &size)
+                           : file_read_at(dir_fd, name, STORE_FILE_MAX, &text, &size);
         if (r == -ENOENT) /* removed meanwhile */
                 return 0;
         if (r == -ENOMEM)

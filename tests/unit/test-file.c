@@ -269,7 +269,9 @@ static void test_read(void **state) {
         put("short", "{\n}\n");
         assert_reads("empty", 0, "", 0);
         assert_reads("empty", 100, "", 0);
+        hooks.n_reads = 0;
         assert_reads("short", 100, "{\n}\n", 4);
+        assert_int_equal(hooks.n_reads, 1);
         assert_reads("./short", 100, "{\n}\n", 4);
 }
 
@@ -376,7 +378,8 @@ static void test_read_refuses(void **state) {
 
 /* What is no file is not even opened. */
 static void test_read_opens_files_only(void **state) {
-        char path[sizeof root + 16], event[4096];
+        char path[sizeof root + 16], event[4096], *text;
+        size_t size;
         int watch;
 
         (void) state;
@@ -391,7 +394,8 @@ static void test_read_opens_files_only(void **state) {
         assert_int_equal(read(watch, event, sizeof event), -1);
         assert_int_equal(errno, EAGAIN);
 
-        (void) close(openat(to_fd, "fifo", O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+        /* What took the place of a listed file is, and refused then. */
+        assert_int_equal(file_read_listed_at(to_fd, "fifo", 100, &text, &size), -ENOTSUP);
         assert_true(read(watch, event, sizeof event) > 0);
         (void) close(watch);
 }
