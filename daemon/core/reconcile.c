@@ -17,7 +17,6 @@
 #include "host/sysfs.h"
 
 #define SECOND_LOOK_USEC (UINT64_C(200) * 1000)
-#define EVENTS_AT_ONCE 64U
 
 /* Devices and parents */
 
@@ -277,27 +276,31 @@ int manager_rescan(Manager *m, Failure *f, ManagerReply reply, void *userdata) {
 
 /* Events */
 
+/* One, and no more: a call takes several turns of the loop, and in each of them an event may come before it.
+ */
 static int on_monitor(
                 sd_event_source *s _unused_, int fd _unused_, uint32_t events _unused_, void *userdata) {
         Manager *m = userdata;
         MonitorEvent event;
 
-        for (unsigned i = 0; i < EVENTS_AT_ONCE && monitor_receive(m->monitor, &event) > 0; i++)
-                switch (event.kind) {
-                case MONITOR_NOTHING:
-                        break;
-                case MONITOR_DEVICE:
-                        reconcile_device(m, &event.uuid);
-                        break;
-                case MONITOR_PARENT:
-                        reconcile_parent(m, event.name);
-                        break;
-                case MONITOR_OVERFLOW:
-                        log_event(LOG_WARNING, MDEVD_MESSAGE_OVERFLOW, NULL,
-                                        "Events were lost; looking at everything anew.");
-                        look_at_host(m);
-                        break;
-                }
+        if (monitor_receive(m->monitor, &event) <= 0)
+                return 0;
+
+        switch (event.kind) {
+        case MONITOR_NOTHING:
+                return 0;
+        case MONITOR_DEVICE:
+                reconcile_device(m, &event.uuid);
+                break;
+        case MONITOR_PARENT:
+                reconcile_parent(m, event.name);
+                break;
+        case MONITOR_OVERFLOW:
+                log_event(LOG_WARNING, MDEVD_MESSAGE_OVERFLOW, NULL,
+                                "Events were lost; looking at everything anew.");
+                look_at_host(m);
+                break;
+        }
 
         manager_commit(m);
         return 0;
