@@ -26,7 +26,8 @@
  *         a device defined, modified, listed and undefined, "churn"
  *
  * client watch:
- *         subscribed to everything: a call every 20 ms, "answer", until a device goes */
+ *         subscribed to everything: a call every 20 ms, "answer", and one to the bus itself, "bus", until a
+ *         device goes */
 
 #include <poll.h>
 #include <sys/stat.h>
@@ -80,13 +81,15 @@ static sd_bus_message *new_call(const char *member, const char *signature, ...) 
         return m;
 }
 
-static void ping(void) {
+static void ask(const char *name, const char *path, const char *interface, const char *member) {
         sd_bus_message *m;
 
-        check("Ping",
-                        sd_bus_message_new_method_call(bus, &m, MDEVD_BUS_NAME, MDEVD_PATH,
-                                        "org.freedesktop.DBus.Peer", "Ping"));
+        check(member, sd_bus_message_new_method_call(bus, &m, name, path, interface, member));
         (void) sd_bus_message_unref(call(m));
+}
+
+static void ping(void) {
+        ask(MDEVD_BUS_NAME, MDEVD_PATH, "org.freedesktop.DBus.Peer", "Ping");
 }
 
 static sd_bus_message *new_define(const char *uuid, const char *parent) {
@@ -288,6 +291,9 @@ static void watch(void) {
 
                 ping();
                 tell("answer", now_nsec() - begin);
+                begin = now_nsec();
+                ask("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", "GetId");
+                tell("bus", now_nsec() - begin);
                 while ((r = sd_bus_process(bus, NULL)) > 0)
                         ;
                 check("process", r);
