@@ -111,8 +111,8 @@ static const Wording wordings[_FAILURE_MAX] = {
                         "Call-out script {subject} failed for device {uuid}[ on parent {parent}][, type {type}]. "
                         "The script: {detail}" },
         [FAILURE_WORKER] = { SD_BUS_ERROR_FAILED,
-                        "The worker process for device {uuid} failed[: {detail}][ ({errno})]. What is shown of the device "
-                        "is what is there now." },
+                        "The worker process for device {uuid}[ on parent {parent}][, type {type}] failed[: {detail}][ ({errno})]. "
+                        "What is shown of the device is what is there now." },
         [FAILURE_INCOMPLETE] = { SD_BUS_ERROR_FAILED,
                         "Device {uuid}[ on parent {parent}][, type {type}] is there, but whoever created it was "
                         "interrupted before all its attributes were set. Do not use it: stop it, and start it again." },

@@ -111,12 +111,13 @@ static void operation_finish(Operation *op, Frame *result) {
 }
 
 static void operation_fail(Operation *op, FailureKind kind, int error, const char *detail) {
+        const Definition *d = &op->request.definition;
         _cleanup_(frame_done) Frame result = FRAME_INIT;
 
         result.kind = FRAME_RESULT;
         result.op = op->request.op;
         (void) failure_set(&result.failure, kind, error, NULL, detail);
-        (void) failure_set_device(&result.failure, &op->request.definition.uuid, NULL, NULL);
+        (void) failure_set_device(&result.failure, &d->uuid, d->parent, d->type);
         operation_finish(op, &result);
 }
 

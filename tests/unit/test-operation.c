@@ -710,8 +710,11 @@ static void assert_ends(const char *how, FailureKind kind, const char *detail, u
         assert_int_equal(o->n_facts, n_facts);
         assert_int_equal(o->failure.kind, kind);
         assert_streq_ptr(o->failure.detail, detail);
-        if (kind == FAILURE_WORKER)
+        if (kind == FAILURE_WORKER) {
                 assert_true(o->failure.has_uuid);
+                assert_string_equal(o->failure.parent, P1);
+                assert_string_equal(o->failure.type, "t");
+        }
         assert_false(tree_has(BUSY UUID_A));
 
         /* And there is room for the next. */

@@ -330,6 +330,17 @@ def test_an_instance_that_was_not_taken_after_all(mdevd, gone):
     wait_for_state(mdevd, first, "active")
 
 
+@pytest.mark.seconds(180)
+def test_a_worker_that_dies_each_time(mdevd, gone, scripts):
+    scripts.add("kills", '[ "$1 $2" = "pre start" ] || exit 2\necho >>attempts\nkill -9 "$PPID"')
+    uuid = define(mdevd, gone)
+    arrive(mdevd, gone)
+    assert reasons(mdevd, [uuid]) == ["failed"] and uuid not in sysfs.devices()
+    assert 2 <= len((WORK / "attempts").read_text()) <= 10
+    name, sentence = mdevd.device_property(uuid, "LastError")
+    assert name == "org.freedesktop.DBus.Error.Failed" and gone.name in sentence
+
+
 def test_alternates_in_order(mdevd, parents):
     first, second = parents[:2]
     for parent in (first, second):
