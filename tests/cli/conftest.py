@@ -149,7 +149,7 @@ class Host:
 
     def __init__(self, directory):
         self.tree = Tree(directory / "root")
-        self.bus = PrivateBus(directory)
+        self.bus = PrivateBus(directory, max_replies=50000)
         self.daemon = None
         self.directory = directory
         self.environment = self.bus.environment

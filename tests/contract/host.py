@@ -117,7 +117,7 @@ class Host:
         self.logs = []  # of each start one: a worker may live longer than its daemon
 
     def start(self, until=None):
-        """Returns a client when mdevd is ready; before, UNTIL() is called when it has begun."""
+        """Returns a client when mdevd is ready; before, UNTIL(process, socket) is called when it has begun."""
         self.logs.append(self.directory / f"log-{len(self.logs)}")
         self.daemon = start_daemon(self.tree.path, self.bus, self.logs[-1], until)
         self.client = Client(self.bus)

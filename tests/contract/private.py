@@ -14,7 +14,7 @@ BUS_CONFIG = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Config
   <type>system</type>
   <listen>unix:path={path}</listen>
   <auth>EXTERNAL</auth>
-  <limit name="max_replies_per_connection">50000</limit>
+  {limits}
   <policy context="default">
     <allow own="*"/>
     <allow send_destination="*"/>
@@ -31,12 +31,13 @@ PATIENCE = 30
 
 
 class PrivateBus:
-    """A system bus for one test."""
+    """A system bus for one test, with dbus-daemon's own limits or with MAX_REPLIES that a client may wait for."""
 
-    def __init__(self, directory):
+    def __init__(self, directory, max_replies=None):
         path = directory / "bus"
         config = directory / "bus.conf"
-        config.write_text(BUS_CONFIG.format(path=path))
+        limits = f'<limit name="max_replies_per_connection">{max_replies}</limit>' if max_replies else ""
+        config.write_text(BUS_CONFIG.format(path=path, limits=limits))
         self.address = f"unix:path={path}"
         self.environment = {**os.environ, "DBUS_SYSTEM_BUS_ADDRESS": self.address}
         self.process = subprocess.Popen(
@@ -53,8 +54,8 @@ class PrivateBus:
 
 
 def start_daemon(root, bus, log, until=None):
-    """mdevd on a tree, ready when this returns; before, UNTIL(socket) is called when it has begun. What it says goes to
-    LOG, which is locked for as long as it or a worker of it lives."""
+    """mdevd on a tree, ready when this returns; before, UNTIL(process, socket) is called when it has begun. What it says
+    goes to LOG, which is locked for as long as it or a worker of it lives."""
     notify = log.with_name("notify")
     notify.unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready, open(log, "wb") as output:
@@ -72,7 +73,7 @@ def start_daemon(root, bus, log, until=None):
             stderr=output,
         )
         if until:
-            until(ready)
+            until(process, ready)
         while b"READY=1" not in ready.recv(4096):
             pass
     return process

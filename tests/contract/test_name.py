@@ -39,7 +39,7 @@ def holder(host):
 
 
 def test_the_name_is_free_soon(host, holder):
-    def release(ready):
+    def release(_, ready):
         holder.wait_for_second()
         # It is not ready yet, and has not given up.
         ready.setblocking(False)
@@ -54,8 +54,8 @@ def test_the_name_is_free_soon(host, holder):
 
 
 def test_the_name_is_not_free(host, holder):
-    def end(ready):
-        assert host.daemon.wait(PATIENCE) == 1
+    def end(process, _):
+        assert process.wait(PATIENCE) == 1
         raise EOFError
 
     with pytest.raises(EOFError):
@@ -73,7 +73,7 @@ def test_killed_and_started_at_once(host):
         try:
             host.daemon.kill()
             host.daemon.wait(PATIENCE)
-            client = host.start(lambda ready: os.kill(host.bus.process.pid, signal.SIGCONT))
+            client = host.start(lambda *_: os.kill(host.bus.process.pid, signal.SIGCONT))
         finally:
             os.kill(host.bus.process.pid, signal.SIGCONT)
         assert client.manager("ListParents") == []
