@@ -11,11 +11,19 @@
 
 #include "model/registry.h"
 
+/* All in the tree of devices, in its order; made when somebody asks for it. */
+typedef struct Order {
+        Device **devices;
+        size_t n_allocated;
+        bool is_up_to_date;
+} Order;
+
 struct Registry {
         void *devices; /* of Device, by uuid */
         void *parents; /* of Parent, by name */
         size_t n_devices;
         size_t n_parents;
+        Order *order;
         size_t max_devices;
         RegistryCounts counts;
 

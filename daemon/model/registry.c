@@ -75,13 +75,16 @@ static void parent_free(void *p) {
 }
 
 int registry_new(Registry **ret, size_t max_devices) {
-        Registry *r = calloc(1, sizeof *r);
+        _cleanup_(registry_freep) Registry *r = calloc(1, sizeof *r);
 
         if (!r)
                 return -ENOMEM;
+        r->order = calloc(1, sizeof *r->order);
+        if (!r->order)
+                return -ENOMEM;
 
         r->max_devices = max_devices;
-        *ret = r;
+        *ret = TAKE_PTR(r);
         return 0;
 }
 
@@ -91,6 +94,9 @@ Registry *registry_free(Registry *r) {
 
         tdestroy(r->devices, device_free);
         tdestroy(r->parents, parent_free);
+        if (r->order)
+                free(r->order->devices);
+        free(r->order);
         free(r->changes);
         free(r);
         return NULL;
@@ -213,6 +219,7 @@ void registry_drop_changes(Registry *r) {
                         if (!device_is_visible(d) && d->op == 0) {
                                 (void) tdelete(d, &r->devices, device_order);
                                 r->n_devices--;
+                                r->order->is_up_to_date = false;
                                 device_free(d);
                         }
                 } else {
@@ -265,48 +272,87 @@ Parent *registry_find_parent(const Registry *r, const char *name) {
                                                                                                        : NULL;
 }
 
-typedef struct Walk {
-        void **items;
-        size_t n;
-        bool (*wanted)(const void *item);
-} Walk;
-
+/* @userdata: where the next one goes */
 static void walk_one(const void *node, VISIT visit, void *userdata) {
-        void *item = *(void *const *) node;
-        Walk *walk = userdata;
+        void ***end = userdata;
 
-        if ((visit == postorder || visit == leaf) && walk->wanted(item))
-                walk->items[walk->n++] = item;
+        if (visit == postorder || visit == leaf)
+                *(*end)++ = *(void *const *) node;
 }
 
-static bool device_wanted(const void *item) {
-        return device_is_visible(item);
-}
+/* A tree cannot be entered in its middle, and to walk through all of it for each part would take the square
+ * of its size. */
+static int put_in_order(const Registry *r) {
+        Order *o = r->order;
+        Device **end;
 
-static bool parent_wanted(const void *item) {
-        return parent_is_visible(item);
-}
-
-static int walk_tree(
-                const void *tree, size_t n_max, bool (*wanted)(const void *), void **ret, size_t *ret_n) {
-        Walk walk = { .wanted = wanted };
-
-        walk.items = calloc(MAX(n_max, (size_t) 1), sizeof *walk.items);
-        if (!walk.items)
+        if (o->is_up_to_date)
+                return 0;
+        if (grow((void **) &o->devices, &o->n_allocated, r->n_devices, sizeof(Device *)) < 0)
                 return -ENOMEM;
 
-        twalk_r(tree, walk_one, &walk);
-        *ret = walk.items;
-        *ret_n = walk.n;
+        end = o->devices;
+        twalk_r(r->devices, walk_one, &end);
+        o->is_up_to_date = true;
+        return 0;
+}
+
+/* How many there are up to @uuid and with it. */
+static size_t count_until(const Registry *r, const Uuid *uuid) {
+        size_t low = 0, high = r->n_devices;
+
+        while (low < high) {
+                size_t middle = low + (high - low) / 2;
+
+                if (uuid_order(&r->order->devices[middle]->uuid, uuid) <= 0)
+                        low = middle + 1;
+                else
+                        high = middle;
+        }
+        return low;
+}
+
+int registry_list_range(const Registry *r, const UuidRange *range, Device ***ret, size_t *ret_n) {
+        size_t begin, end, n = 0;
+        Device **list;
+
+        if (put_in_order(r) < 0)
+                return -ENOMEM;
+        begin = range->after ? count_until(r, range->after) : 0;
+        end = range->until ? count_until(r, range->until) : r->n_devices;
+
+        list = calloc(end > begin ? end - begin : 1, sizeof(Device *));
+        if (!list)
+                return -ENOMEM;
+        for (size_t i = begin; i < end; i++)
+                if (device_is_visible(r->order->devices[i]))
+                        list[n++] = r->order->devices[i];
+
+        *ret = list;
+        *ret_n = n;
         return 0;
 }
 
 int registry_list(const Registry *r, Device ***ret, size_t *ret_n) {
-        return walk_tree(r->devices, r->n_devices, device_wanted, (void **) ret, ret_n);
+        return registry_list_range(r, &(const UuidRange){}, ret, ret_n);
 }
 
 int registry_list_parents(const Registry *r, Parent ***ret, size_t *ret_n) {
-        return walk_tree(r->parents, r->n_parents, parent_wanted, (void **) ret, ret_n);
+        Parent **list, **end;
+        size_t n = 0;
+
+        list = calloc(MAX(r->n_parents, (size_t) 1), sizeof(Parent *));
+        if (!list)
+                return -ENOMEM;
+        end = list;
+        twalk_r(r->parents, walk_one, &end);
+        for (Parent **p = list; p < end; p++)
+                if (parent_is_visible(*p))
+                        list[n++] = *p;
+
+        *ret = list;
+        *ret_n = n;
+        return 0;
 }
 
 RegistryCounts registry_count(const Registry *r) {
@@ -384,6 +430,7 @@ int registry_acquire_device(Registry *r, const Uuid *uuid, Device **ret) {
                         return -ENOMEM;
                 }
                 r->n_devices++;
+                r->order->is_up_to_date = false;
         }
 
         *ret = d;

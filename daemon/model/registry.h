@@ -162,8 +162,10 @@ Parent *registry_find_parent(const Registry *r, const char *name);
 bool registry_is_written(const Registry *r, const Uuid *uuid);
 
 /* All visible ones in order of UUID or name. @ret: free() the vector; its elements are borrowed as above.
+ * Those of a range take as long as there are many in it, unless a device came or went since the last time.
  * Return: 0; -ENOMEM. */
 int registry_list(const Registry *r, Device ***ret, size_t *ret_n);
+int registry_list_range(const Registry *r, const UuidRange *range, Device ***ret, size_t *ret_n);
 int registry_list_parents(const Registry *r, Parent ***ret, size_t *ret_n);
 
 typedef struct RegistryCounts {

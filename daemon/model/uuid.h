@@ -42,3 +42,14 @@ static inline int uuid_order(const Uuid *a, const Uuid *b) {
 static inline bool uuid_equal(const Uuid *a, const Uuid *b) {
         return uuid_order(a, b) == 0;
 }
+
+/* A part of all UUIDs in their order. Borrowed; NULL: no such bound. */
+typedef struct UuidRange {
+        const Uuid *after; /* without this one */
+        const Uuid *until; /* and with this one */
+} UuidRange;
+
+static inline bool uuid_is_in(const Uuid *uuid, const UuidRange *range) {
+        return (!range->after || uuid_order(uuid, range->after) > 0) &&
+                        (!range->until || uuid_order(uuid, range->until) <= 0);
+}

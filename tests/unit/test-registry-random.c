@@ -263,6 +263,23 @@ static void compare_device(size_t u, const Device *d) {
         assert_int_equal(d->n_definitions, n);
 }
 
+/* A part of a listing: what of the whole is in it, and nothing else. */
+static void compare_range(Device *const *whole, size_t n_whole, const UuidRange *range) {
+        _cleanup_(freep) Device **part = NULL;
+        size_t n_part, n = 0;
+
+        assert_int_equal(registry_list_range(registry, range, &part, &n_part), 0);
+        for (size_t i = 0; i < n_whole; i++) {
+                if (range->after && uuid_order(&whole[i]->uuid, range->after) <= 0)
+                        continue;
+                if (range->until && uuid_order(&whole[i]->uuid, range->until) > 0)
+                        continue;
+                assert_true(n < n_part);
+                assert_ptr_equal(part[n++], whole[i]);
+        }
+        assert_int_equal(n_part, n);
+}
+
 /* A listing shows what the oracle has, and so do the counts. */
 static void compare(void) {
         _cleanup_(freep) Device **devices = NULL;
@@ -287,6 +304,9 @@ static void compare(void) {
                 compare_device(u, devices[n++]);
         }
         assert_int_equal(n_devices, n);
+        compare_range(devices, n, &(UuidRange){ &uuids[below(N_UUIDS)], &uuids[below(N_UUIDS)] });
+        compare_range(devices, n, &(UuidRange){ .after = &uuids[below(N_UUIDS)] });
+        compare_range(devices, n, &(UuidRange){ .until = &uuids[below(N_UUIDS)] });
         assert_int_equal(counts.n_visible, n);
         assert_int_equal(counts.n_active, recount.n_active);
         assert_int_equal(counts.n_operations, recount.n_operations);
