@@ -53,13 +53,17 @@ int method_get_parent(sd_bus_message *m, void *userdata, sd_bus_error *error) {
 #define ROW_SIZE 128U /* of a row that has no parent, type and attributes */
 
 typedef struct Filter {
-        Uuid uuid;
+        Uuid uuid, after, until;
         bool has_uuid;
+        UuidRange range;                   /* of the two above */
+        uint64_t limit;                    /* of devices */
         const char *parent, *type, *state; /* NULL: any */
         Tristate defined, active;
         bool has_attributes; /* what is let through has them */
 
-        size_t reply_size; /* of what was let through */
+        /* What was let through. */
+        size_t reply_size;
+        uint64_t n_devices;
 } Filter;
 
 static const char *state_of_row(const Device *d, bool lives_here) {
@@ -74,7 +78,8 @@ static const char *type_of_row(
         return definition ? definition->type : "";
 }
 
-/* One row: the device as it is on one parent. @definition: NULL if it has none there. */
+/* One row: the device as it is on one parent. @definition: NULL if it has none there. Return: 1; 0 if it is
+ * not let through; a negative errno. */
 static int append_row(sd_bus_message *reply, const Device *d, const char *parent,
                 const Definition *definition, Filter *filter, sd_bus_error *error) {
         bool lives_here = d->parent && streq(d->parent->name, parent);
@@ -94,8 +99,8 @@ static int append_row(sd_bus_message *reply, const Device *d, const char *parent
         filter->reply_size += ROW_SIZE + strlen(parent) + strlen(type) + attributes_reply_size(attributes);
         if (filter->reply_size > REPLY_SIZE_MAX)
                 return sd_bus_error_setf(error, MDEVD_ERROR_LIMITS_EXCEEDED,
-                                "These are too many devices for one answer, which may be of %u bytes. Give a filter, "
-                                "such as one parent at a time.",
+                                "These are too many devices for one answer, which may be of %u bytes. Give a filter: "
+                                "some of them with \"limit\", and those behind with \"after\".",
                                 REPLY_SIZE_MAX);
 
         r = sd_bus_message_open_container(reply, 'r', "ssssbbba(ss)");
@@ -105,37 +110,44 @@ static int append_row(sd_bus_message *reply, const Device *d, const char *parent
                                 (int) (definition && definition->autostart));
         if (r >= 0)
                 r = append_attributes(reply, attributes);
-        return r < 0 ? r : sd_bus_message_close_container(reply);
+        if (r >= 0)
+                r = sd_bus_message_close_container(reply);
+        return r < 0 ? r : 1;
 }
 
 static int append_device(sd_bus_message *reply, const Device *d, Filter *filter, sd_bus_error *error) {
+        bool has_rows = false;
         int r;
 
         if (d->parent && !device_find_definition(d, d->parent->name)) {
                 r = append_row(reply, d, d->parent->name, NULL, filter, error);
                 if (r < 0)
                         return r;
+                has_rows |= r > 0;
         }
         for (uint32_t i = 0; i < d->n_definitions; i++) {
                 r = append_row(reply, d, d->definitions[i].parent, &d->definitions[i], filter, error);
                 if (r < 0)
                         return r;
+                has_rows |= r > 0;
         }
+
+        filter->n_devices += has_rows;
         return 0;
 }
 
-/* Those among which the filter chooses: one is looked up, and not looked for. As registry_list(). */
+/* Those among which the filter chooses: one is looked up, and not looked for. As registry_list_range(). */
 static int list_candidates(const Registry *r, const Filter *filter, Device ***ret, size_t *ret_n) {
         Device *d;
 
         if (!filter->has_uuid)
-                return registry_list(r, ret, ret_n);
+                return registry_list_range(r, &filter->range, ret, ret_n);
 
         *ret = calloc(1, sizeof **ret);
         if (!*ret)
                 return -ENOMEM;
         d = registry_find(r, &filter->uuid);
-        if (d && device_is_visible(d)) {
+        if (d && device_is_visible(d) && uuid_is_in(&d->uuid, &filter->range)) {
                 **ret = d;
                 *ret_n = 1;
         } else
@@ -143,11 +155,28 @@ static int list_candidates(const Registry *r, const Filter *filter, Device ***re
         return 0;
 }
 
+/* Each NULL if it is not given. */
+static int read_filter_uuids(
+                Filter *f, const char *uuid, const char *after, const char *until, sd_bus_error *error) {
+        int r = 0;
+
+        if (uuid)
+                r = parse_uuid(uuid, &f->uuid, error);
+        if (r >= 0 && after)
+                r = parse_uuid(after, &f->after, error);
+        if (r >= 0 && until)
+                r = parse_uuid(until, &f->until, error);
+
+        f->has_uuid = uuid;
+        f->range = (UuidRange){ after ? &f->after : NULL, until ? &f->until : NULL };
+        return r;
+}
+
 int method_list_devices(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         _cleanup_(message_unrefp) sd_bus_message *reply = NULL;
         _cleanup_(freep) Device **devices = NULL;
-        const char *uuid = NULL;
-        Filter filter = { .has_attributes = true };
+        const char *uuid = NULL, *after = NULL, *until = NULL;
+        Filter filter = { .has_attributes = true, .limit = UINT64_MAX };
         const Option options[] = {
                 { "uuid", OPTION_STRING, &uuid },
                 { "parent", OPTION_STRING, &filter.parent },
@@ -156,6 +185,9 @@ int method_list_devices(sd_bus_message *m, void *userdata, sd_bus_error *error) 
                 { "defined", OPTION_TRISTATE, &filter.defined },
                 { "active", OPTION_TRISTATE, &filter.active },
                 { "attributes", OPTION_BOOL, &filter.has_attributes },
+                { "after", OPTION_STRING, &after },
+                { "until", OPTION_STRING, &until },
+                { "limit", OPTION_U64, &filter.limit },
                 {},
         };
         Bus *b = userdata;
@@ -165,14 +197,16 @@ int method_list_devices(sd_bus_message *m, void *userdata, sd_bus_error *error) 
         r = read_options(m, options, error);
         if (r < 0)
                 return r;
-        if (uuid) {
-                r = parse_uuid(uuid, &filter.uuid, error);
-                if (r < 0)
-                        return r;
-                filter.has_uuid = true;
-        }
+        if (filter.limit == 0)
+                return refuse_option(error, "limit", "it is at least 1");
+        r = read_filter_uuids(&filter, uuid, after, until, error);
+        if (r < 0)
+                return r;
 
-        manager_recheck(b->manager, filter.has_uuid ? &filter.uuid : NULL);
+        if (filter.has_uuid)
+                manager_recheck_one(b->manager, &filter.uuid);
+        else
+                manager_recheck(b->manager, &filter.range);
         r = list_candidates(manager_registry(b->manager), &filter, &devices, &n);
         if (r < 0)
                 return r;
@@ -183,7 +217,7 @@ int method_list_devices(sd_bus_message *m, void *userdata, sd_bus_error *error) 
         r = sd_bus_message_open_container(reply, 'a', "(ssssbbba(ss))");
         if (r < 0)
                 return r;
-        for (size_t i = 0; i < n; i++) {
+        for (size_t i = 0; i < n && filter.n_devices < filter.limit; i++) {
                 r = append_device(reply, devices[i], &filter, error);
                 if (r < 0)
                         return r;

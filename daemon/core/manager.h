@@ -79,8 +79,9 @@ typedef int (*TroubleFn)(const Trouble *t, void *userdata);
 int manager_list_troubles(const Manager *m, TroubleFn fn, void *userdata);
 
 /* Compares what lives with sysfs, so that an answer that follows is true now and not as of the last event:
- * all devices, or (with @uuid) one, at a cost that does not depend on how many there are. */
-void manager_recheck(Manager *m, const Uuid *uuid);
+ * those of a range, or one, at a cost that does not depend on how many there are. */
+void manager_recheck(Manager *m, const UuidRange *range);
+void manager_recheck_one(Manager *m, const Uuid *uuid);
 
 /* What an incomplete request means, found out before it is authorized so that the authorization is about the
  * real parent and type. On success the strings of *@d that were empty are filled in. On error @d is what it

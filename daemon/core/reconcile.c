@@ -219,21 +219,32 @@ static int uuid_sort(const void *a, const void *b) {
         return uuid_order(a, b);
 }
 
-void manager_recheck(Manager *m, const Uuid *uuid) {
+void manager_recheck_one(Manager *m, const Uuid *uuid) {
+        look(m, uuid, NULL, false);
+        manager_commit(m);
+}
+
+/* Return: how many of them are in @range; the others are no more. */
+static size_t keep_range(Uuid *uuids, size_t n, const UuidRange *range) {
+        size_t n_kept = 0;
+
+        for (size_t i = 0; i < n; i++)
+                if (uuid_is_in(&uuids[i], range))
+                        uuids[n_kept++] = uuids[i];
+
+        return n_kept;
+}
+
+void manager_recheck(Manager *m, const UuidRange *range) {
         _cleanup_(freep) Device **devices = NULL;
         _cleanup_(freep) Uuid *uuids = NULL;
         size_t n_uuids = 0, n_devices = 0, i = 0;
 
-        if (uuid) {
-                look(m, uuid, NULL, false);
-                manager_commit(m);
-                return;
-        }
-
         /* One readdir tells who came and who went; only those are looked at. Both lists are in order. */
         if (m->sys_fd < 0 || sysfs_list_devices(m->sys_fd, &uuids, &n_uuids) < 0 ||
-                        registry_list(m->registry, &devices, &n_devices) < 0)
+                        registry_list_range(m->registry, range, &devices, &n_devices) < 0)
                 return;
+        n_uuids = keep_range(uuids, n_uuids, range);
         if (n_uuids > 0)
                 qsort(uuids, n_uuids, sizeof *uuids, uuid_sort);
 

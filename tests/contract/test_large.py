@@ -95,6 +95,80 @@ class TestLists:
         assert [row[0] for row in lists(client, uuid=uuid(7))] == [uuid(7)]
 
 
+def page(client, **filters):
+    kinds = {"limit": "t", "attributes": "b"}
+    return client.manager("ListDevices", "a{sv}", {name: (kinds.get(name, "s"), value) for name, value in filters.items()})
+
+
+def pages(client, limit, **filters):
+    """All rows, some devices at a time, as the documentation says."""
+    rows = []
+    while True:
+        part = page(client, limit=limit, **filters)
+        rows += part
+        if len({row[0] for row in part}) < limit:
+            return rows
+        filters["after"] = part[-1][0]
+
+
+class TestPages:
+    def test_all_of_them_are_the_whole(self, host):
+        define(host, 100, n_parents=3)
+        client = host.start()
+        whole = lists(client)
+        assert [row[0] for row in whole] == [uuid(number) for number in range(100)]
+        for limit in (1, 7, 99, 100, 101, 2**64 - 1):
+            assert pages(client, limit) == whole
+        assert pages(client, 10, parent="0000:3b:01.0") == lists(client, parent="0000:3b:01.0")
+
+    def test_bounds(self, host):
+        define(host, 20)
+        client = host.start()
+        numbers = [int(row[0][-12:], 16) for row in page(client, after=uuid(4), until=uuid(9).upper())]
+        assert numbers == [5, 6, 7, 8, 9]
+        assert [row[0] for row in page(client, after=uuid(4), limit=2)] == [uuid(5), uuid(6)]
+        assert page(client, after=uuid(19)) == [] == page(client, after=uuid(9), until=uuid(9)) == page(client, after=uuid(9), until=uuid(4))
+        # Bounds need not exist.
+        assert len(page(client, after="{ffffffff-0000-0000-0000-000000000000}")) == 0
+        assert len(page(client, until="ffffffff-0000-0000-0000-000000000000")) == 20
+        # And hold for the one that is looked up, too.
+        assert len(page(client, uuid=uuid(4), after=uuid(3), until=uuid(4))) == 1
+        assert page(client, uuid=uuid(4), after=uuid(4)) == [] == page(client, uuid=uuid(4), until=uuid(3))
+
+    def test_a_device_is_not_divided(self, host):
+        define(host, 5)
+        for number in range(1, 4):
+            host.tree.define("p", uuid(number), PLAIN)
+        client = host.start()
+        part = page(client, limit=2)
+        assert [row[0] for row in part] == [uuid(0), uuid(1), uuid(1)]
+        # What is filtered out does not count.
+        assert [row[0] for row in page(client, limit=2, parent="p")] == [uuid(1), uuid(2)]
+        assert pages(client, 2) == lists(client)
+
+    def test_what_comes_and_goes_is_no_trouble(self, host):
+        define(host, 50)
+        client = host.start()
+        first = page(client, limit=20)
+        client.manager("Undefine", "ssa{sv}", uuid(19), "", {})
+        client.manager("Undefine", "ssa{sv}", uuid(20), "", {})
+        client.manager("Define", "sssa(ss)a{sv}", "00000000-0000-0000-0001-000000000000", "p", "t", [], {})
+        rest = pages(client, 20, after=first[-1][0])
+        assert [row[0] for row in rest] == [uuid(number) for number in range(21, 50)] + ["00000000-0000-0000-0001-000000000000"]
+
+    def test_too_much_for_one_answer(self, host):
+        define(host, 420, LONG)
+        client = host.start()
+        assert too_large(lists, client)
+        assert len(pages(client, 100)) == 420
+
+    def test_bad_ones_are_refused(self, host):
+        client = host.start()
+        for option, value, kind in (("limit", 0, "t"), ("limit", 1, "u"), ("after", "", "s"), ("until", "no", "s"), ("after", 1, "t")):
+            failure = client.refused("ListDevices", "a{sv}", {option: (kind, value)})
+            assert failure.name == "org.freedesktop.DBus.Error.InvalidArgs", (option, value)
+
+
 class TestDefinitionsOfOneDevice:
     @staticmethod
     def define(client, number):
