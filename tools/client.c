@@ -149,42 +149,18 @@ static int wait_for_bus(sd_bus *bus, const sigset_t *mask) {
         return errno == EINTR && !caught_signal ? 0 : -errno;
 }
 
-static int on_reply(sd_bus_message *m, void *userdata, sd_bus_error *error _unused_) {
-        sd_bus_message **reply = userdata;
-
-        *reply = sd_bus_message_ref(m);
-        return 0;
-}
-
-/* sd_bus_call(), but that goes on waiting when a signal comes, and does not wait for the bus to say hello
- * before it sends anything. */
-static int call(sd_bus *bus, sd_bus_message *m, sd_bus_error *error, sd_bus_message **ret) {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
-        _cleanup_(sd_bus_slot_unrefp) sd_bus_slot *slot = NULL;
+static int wait_for_answer(sd_bus *bus, const ClientCall *c) {
         Signals before;
-        int r;
-
-        r = sd_bus_call_async(bus, &slot, m, on_reply, &reply, UINT64_MAX);
-        if (r < 0)
-                return r;
+        int r = 0;
 
         catch_signals(&before);
-        while (r >= 0 && !reply) {
+        while (r >= 0 && !c->answer) {
                 r = sd_bus_process(bus, NULL);
-                if (r == 0 && !reply)
+                if (r == 0 && !c->answer)
                         r = wait_for_bus(bus, &before.mask);
         }
         restore_signals(&before);
-        if (!reply)
-                return r;
-
-        if (sd_bus_message_is_method_error(reply, NULL)) {
-                (void) sd_bus_error_copy(error, sd_bus_message_get_error(reply));
-                return -sd_bus_message_get_errno(reply);
-        }
-        if (ret)
-                *ret = TAKE_PTR(reply);
-        return 0;
+        return c->answer ? 0 : r;
 }
 
 /* What reads has names like this; all else changes something. */
@@ -195,8 +171,8 @@ static bool is_question(sd_bus_message *m) {
 }
 
 /* By the signal that was caught, and that is not caught any more. */
-_Noreturn static void die(sd_bus_message *m) {
-        if (!is_question(m))
+_Noreturn static void die(const ClientCall *c) {
+        if (!c->is_question)
                 (void) complain(-EINTR,
                                 "Interrupted. What was asked of mdevd goes on there; \"list\" shows what comes of it.");
 
@@ -205,21 +181,58 @@ _Noreturn static void die(sd_bus_message *m) {
         _exit(EXIT_FAILURE);
 }
 
-int client_try(sd_bus *bus, sd_bus_message *m, int r, sd_bus_error *error, sd_bus_message **ret) {
-        if (r < 0)
-                return sd_bus_error_set_errnof(
-                                error, r, "The request could not be put into a message: %s", strerror(-r));
+static int on_answer(sd_bus_message *m, void *userdata, sd_bus_error *error _unused_) {
+        ClientCall *c = userdata;
 
-        r = call(bus, m, error, ret);
+        c->answer = sd_bus_message_ref(m);
+        return 0;
+}
+
+void client_begin(sd_bus *bus, sd_bus_message *m, int r, ClientCall *c) {
+        *c = (ClientCall){ .unsent = r };
+        if (r < 0)
+                return;
+
+        c->is_question = is_question(m);
+        c->unsent = sd_bus_call_async(bus, &c->slot, m, on_answer, c, UINT64_MAX);
+}
+
+void client_call_done(ClientCall *c) {
+        c->slot = sd_bus_slot_unref(c->slot);
+        c->answer = sd_bus_message_unref(c->answer);
+}
+
+/* sd_bus_call(), but that goes on waiting when a signal comes. Nor does what is sent wait for the bus to say
+ * hello. */
+int client_finish(sd_bus *bus, ClientCall *c, sd_bus_error *error, sd_bus_message **ret) {
+        int r;
+
+        if (c->unsent < 0)
+                return sd_bus_error_set_errnof(error, c->unsent,
+                                "The request could not be put into a message: %s", strerror(-c->unsent));
+
+        r = wait_for_answer(bus, c);
         if (r == -EINTR && caught_signal)
-                die(m);
+                die(c);
+        if (r >= 0 && sd_bus_message_is_method_error(c->answer, NULL)) {
+                (void) sd_bus_error_copy(error, sd_bus_message_get_error(c->answer));
+                r = -sd_bus_message_get_errno(c->answer);
+        } else if (r >= 0 && ret)
+                *ret = TAKE_PTR(c->answer);
+
+        client_call_done(c);
         return r;
 }
 
-/* The first question tells whether the daemon answers; one that can be started is. Return: 0; a negative
- * errno. */
-static int ask_first(sd_bus *bus, const char *property, sd_bus_message **ret) {
-        _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
+int client_try(sd_bus *bus, sd_bus_message *m, int r, sd_bus_error *error, sd_bus_message **ret) {
+        ClientCall c;
+
+        client_begin(bus, m, r, &c);
+        return client_finish(bus, &c, error, ret);
+}
+
+/* The first question tells whether the daemon answers; one that can be started is. */
+static void ask_first(sd_bus *bus, const char *property, ClientCall *c) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
         int r;
 
@@ -228,31 +241,55 @@ static int ask_first(sd_bus *bus, const char *property, sd_bus_message **ret) {
                         property ? "Get" : "Ping");
         if (r >= 0 && property)
                 r = sd_bus_message_append(m, "ss", MDEVD_MANAGER_INTERFACE, property);
-        return client_try(bus, m, r, &error, ret);
+        client_begin(bus, m, r, c);
 }
 
-int client_open_reader(sd_bus **ret, const char *property, sd_bus_message **ret_value) {
-        _cleanup_(sd_bus_flush_close_unrefp) sd_bus *bus = NULL;
+/* Whether nobody but the daemon can answer: what is wrong is told when the verb asks it, then. */
+static bool daemon_is_needed(void) {
         const char *root;
+
+        return client_is_elsewhere() ||
+                        (root_is_elsewhere(&root) && isempty(getenv("DBUS_SYSTEM_BUS_ADDRESS")));
+}
+
+int client_begin_reader(ClientReader *reader, const char *property) {
+        int r = 0;
+
+        if (daemon_is_needed())
+                r = client_open(&reader->bus);
+        else
+                (void) sd_bus_open_system_with_description(&reader->bus, "mdevdctl");
+
+        if (reader->bus)
+                ask_first(reader->bus, property, &reader->first);
+        return r;
+}
+
+void client_finish_reader(ClientReader *reader, sd_bus_message **ret_value) {
+        _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
         int r;
 
-        if (client_is_elsewhere() ||
-                        (root_is_elsewhere(&root) && isempty(getenv("DBUS_SYSTEM_BUS_ADDRESS")))) {
-                r = client_open(&bus);
-                if (r < 0)
-                        return r;
-                /* What is wrong is told when the verb asks. */
-                (void) ask_first(bus, property, ret_value);
-                *ret = TAKE_PTR(bus);
-                return 0;
-        }
+        r = reader->bus ? client_finish(reader->bus, &reader->first, &error, ret_value) : -ENOTCONN;
+        if (r >= 0 || daemon_is_needed())
+                return;
 
-        if (sd_bus_open_system_with_description(&bus, "mdevdctl") >= 0 &&
-                        ask_first(bus, property, ret_value) >= 0)
-                *ret = TAKE_PTR(bus);
-        else if (isatty(STDERR_FILENO))
+        reader->bus = sd_bus_flush_close_unref(reader->bus);
+        if (isatty(STDERR_FILENO))
                 fputs("mdevd is not running; this is what sysfs and the definitions say.\n", stderr);
-        return 0;
+}
+
+int client_open_reader(ClientReader *reader) {
+        int r;
+
+        r = client_begin_reader(reader, NULL);
+        if (r >= 0)
+                client_finish_reader(reader, NULL);
+        return r;
+}
+
+void client_reader_done(ClientReader *reader) {
+        client_call_done(&reader->first);
+        reader->bus = sd_bus_flush_close_unref(reader->bus);
 }
 
 /* Whether that is why there is no answer: the name has no owner, and nothing that could be started. */

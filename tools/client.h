@@ -16,15 +16,48 @@ bool client_is_elsewhere(void);
 /* Return: 0; a negative errno, then the reason was told. */
 int client_open(sd_bus **ret);
 
+/* A call under way; stays where it is as long as that. */
+typedef struct ClientCall {
+        sd_bus_slot *slot;
+        sd_bus_message *answer; /* NULL: not there yet */
+        int unsent;             /* a negative errno: why it is not under way after all */
+        bool is_question;
+} ClientCall;
+
+void client_call_done(ClientCall *c);
+
 /**
- * client_open_reader() - the same for what can be answered by reading, too
- * @ret:       NULL if there is no daemon here and none can be started: then tools/offline.h answers
- * @property:  one of the Manager's that is wanted, too, as it has to be asked something; or NULL
- * @ret_value: the answer, a variant; NULL if there is none. NULL: is not wanted
+ * client_begin(), client_finish() - the two halves of client_try(), so that several calls can be under way
+ *
+ * What client_begin() fails with, client_finish() returns. Calls may be finished in any order, each once.
+ */
+void client_begin(sd_bus *bus, sd_bus_message *m, int r, ClientCall *c);
+int client_finish(sd_bus *bus, ClientCall *c, sd_bus_error *error, sd_bus_message **ret);
+
+/* The way to the daemon for what can be answered by reading, too. Zero-initialized. */
+typedef struct ClientReader {
+        sd_bus *bus;
+        ClientCall first; /* tells whether there is a daemon */
+} ClientReader;
+
+void client_reader_done(ClientReader *reader);
+
+/**
+ * client_begin_reader() - ask whether there is a daemon
+ * @property: one of the Manager's that is wanted, too, as it has to be asked something; or NULL
+ *
+ * Until client_finish_reader() more can be asked over the bus, if there is one.
  *
  * Return: 0; a negative errno, then the reason was told.
  */
-int client_open_reader(sd_bus **ret, const char *property, sd_bus_message **ret_value);
+int client_begin_reader(ClientReader *reader, const char *property);
+
+/* Waits for that. Without a daemon here, and if none can be started, there is no bus after it, and
+ * tools/offline.h answers. @ret_value: the property, a variant; untouched without an answer. May be NULL. */
+void client_finish_reader(ClientReader *reader, sd_bus_message **ret_value);
+
+/* Both at once. */
+int client_open_reader(ClientReader *reader);
 
 /* Begins a call of a method of the Manager. */
 int client_new_question(sd_bus *bus, const char *method, sd_bus_message **ret);

@@ -2,8 +2,9 @@
 
 #include <json-c/json.h>
 
-#include "api/mdevd-names.h"
-#include "tools/devices.h"
+#include <search.h>
+
+#include "tools/asking.h"
 
 void devices_done(Devices *devices) {
         for (size_t i = 0; i < devices->n; i++) {
@@ -27,79 +28,14 @@ int devices_read_attributes(sd_bus_message *m, Configuration *c) {
         r = sd_bus_message_enter_container(m, 'a', "(ss)");
         if (r < 0)
                 return r;
-        while ((r = sd_bus_message_read(m, "(ss)", &name, &value)) > 0) {
-                r = configuration_add_attribute(c, name, value);
+        while ((r = sd_bus_message_at_end(m, false)) == 0) {
+                r = sd_bus_message_read(m, "(ss)", &name, &value);
+                if (r >= 0)
+                        r = configuration_add_attribute(c, name, value);
                 if (r < 0)
                         return r;
         }
         return r < 0 ? r : sd_bus_message_exit_container(m);
-}
-
-static int read_device(sd_bus_message *m, Device *d) {
-        int r, active, defined, autostart;
-
-        r = sd_bus_message_read(m, "ssssbbb", &d->uuid, &d->state, &d->parent, &d->configuration.type,
-                        &active, &defined, &autostart);
-        if (r < 0)
-                return r;
-        d->active = active || streq(d->state, "orphaned");
-        d->defined = defined;
-        d->configuration.autostart = autostart;
-
-        r = devices_read_attributes(m, &d->configuration);
-        return r < 0 ? r : sd_bus_message_exit_container(m);
-}
-
-static int read_devices(sd_bus_message *m, Devices *devices) {
-        int r;
-
-        r = sd_bus_message_enter_container(m, 'a', "(ssssbbba(ss))");
-        if (r < 0)
-                return r;
-        while ((r = sd_bus_message_enter_container(m, 'r', "ssssbbba(ss)")) > 0) {
-                if (grow((void **) &devices->list, &devices->n_allocated, devices->n + 1,
-                                    sizeof *devices->list) < 0)
-                        return -ENOMEM;
-                devices->list[devices->n] = (Device){};
-                r = read_device(m, &devices->list[devices->n++]);
-                if (r < 0)
-                        return r;
-        }
-        return r < 0 ? r : sd_bus_message_exit_container(m);
-}
-
-static int device_order(const void *a, const void *b) {
-        const Device *left = a, *right = b;
-        int order = strcmp(left->parent, right->parent);
-
-        return order != 0 ? order : strcmp(left->uuid, right->uuid);
-}
-
-/* Asking */
-
-typedef struct Filter {
-        const char *uuid, *parent, *state; /* NULL: any */
-        bool active, defined;              /* false: those that are not, too */
-        DevicesHow how;
-} Filter;
-
-static int append_filter(sd_bus_message *m, const Filter *filter) {
-        int r;
-
-        r = sd_bus_message_open_container(m, 'a', "{sv}");
-        if (r >= 0 && filter->uuid)
-                r = client_append_string(m, "uuid", filter->uuid);
-        if (r >= 0 && filter->parent)
-                r = client_append_string(m, "parent", filter->parent);
-        if (r >= 0 && filter->state)
-                r = client_append_string(m, "state", filter->state);
-        if (r >= 0 && filter->active)
-                r = client_append_bool(m, "active", true);
-        if (r >= 0 && filter->defined)
-                r = client_append_bool(m, "defined", true);
-        if (r >= 0 && filter->how == DEVICES_WITHOUT_ATTRIBUTES)
-                r = client_append_bool(m, "attributes", false);
-        return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
 int devices_keep(Devices *devices, sd_bus_message *answer) {
@@ -111,73 +47,96 @@ int devices_keep(Devices *devices, sd_bus_message *answer) {
         return 0;
 }
 
-static int ask_once(sd_bus *bus, const Filter *filter, sd_bus_error *error, sd_bus_message **ret) {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
-        int r;
+/* Order */
 
-        r = client_new_question(bus, "ListDevices", &m);
-        if (r >= 0)
-                r = append_filter(m, filter);
-        return client_try(bus, m, r, error, ret);
+static int device_order(const void *a, const void *b) {
+        const Device *left = a, *right = b;
+        int order = strcmp(left->parent, right->parent);
+
+        return order != 0 ? order : strcmp(left->uuid, right->uuid);
 }
 
-static int ask(sd_bus *bus, const Filter *filter, Devices *devices);
+static bool are_in_order(const Devices *devices) {
+        for (size_t i = 1; i < devices->n; i++)
+                if (device_order(&devices->list[i - 1], &devices->list[i]) > 0)
+                        return false;
 
-static int ask_each_parent(sd_bus *bus, const Filter *filter, Devices *devices) {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL, *parents = NULL;
-        Filter one = *filter;
-        int r;
+        return true;
+}
 
-        r = client_new_question(bus, "ListParents", &m);
-        r = client_call(bus, m, r, &parents);
-        if (r < 0)
-                return r;
+/* A parent, and where the next device on it goes. */
+typedef struct Group {
+        const char *parent;
+        size_t n, place;
+} Group;
 
-        r = sd_bus_message_enter_container(parents, 'a', "(ssbs)");
-        while (r >= 0 && (r = sd_bus_message_read(parents, "(ssbs)", &one.parent, NULL, NULL, NULL)) > 0) {
-                r = ask(bus, &one, devices);
-                if (r < 0)
-                        return r;
+static int group_order(const void *a, const void *b) {
+        return strcmp(((const Group *) a)->parent, ((const Group *) b)->parent);
+}
+
+/* Counts a device. Return: 0; -ENOMEM. */
+static int count_device(void **groups, const char *parent) {
+        const Group key = { .parent = parent };
+        void *node = tfind(&key, groups, group_order);
+        Group *g = node ? *(Group **) node : calloc(1, sizeof *g);
+
+        if (!g)
+                return -ENOMEM;
+        if (!node) {
+                g->parent = parent;
+                if (!tsearch(g, groups, group_order)) {
+                        free(g);
+                        return -ENOMEM;
+                }
         }
-        return r < 0 ? client_bad_answer(r) : 0;
+        g->n++;
+        return 0;
 }
 
-/* Adds what the daemon answers to those there are. What is too much for one answer comes in several. */
-static int ask(sd_bus *bus, const Filter *filter, Devices *devices) {
-        _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *answer = NULL;
-        int r;
+static void place_group(const void *node, VISIT visit, void *userdata) {
+        Group *g = *(Group *const *) node;
+        size_t *place = userdata;
 
-        r = ask_once(bus, filter, &error, &answer);
-        if (r < 0 && !filter->parent && sd_bus_error_has_name(&error, MDEVD_ERROR_LIMITS_EXCEEDED))
-                return ask_each_parent(bus, filter, devices);
-        if (r < 0)
-                return client_complain(r, &error, NULL);
-
-        if (devices_keep(devices, answer) < 0)
-                return complain(-ENOMEM, "Not enough memory");
-        r = read_devices(TAKE_PTR(answer), devices);
-        return r < 0 ? client_bad_answer(r) : 0;
+        if (visit == postorder || visit == leaf) {
+                g->place = *place;
+                *place += g->n;
+        }
 }
 
-void devices_sort(Devices *devices) {
-        if (devices->n > 0)
-                qsort(devices->list, devices->n, sizeof *devices->list, device_order);
-}
+/* Puts those of each parent together, in the order that they had. Return: 0; -ENOMEM, then nothing changed.
+ */
+static int group_by_parent(Devices *devices) {
+        Device *list = calloc(devices->n, sizeof *list);
+        void *groups = NULL;
+        size_t place = 0;
+        int r = list ? 0 : -ENOMEM;
 
-/* What is in the kernel: to the daemon orphaned devices are not active. */
-static int ask_for_active(
-                sd_bus *bus, DevicesHow how, const char *uuid, const char *parent, Devices *devices) {
-        const Filter active = { .uuid = uuid, .parent = parent, .active = true, .how = how },
-                     orphaned = { .uuid = uuid, .parent = parent, .state = "orphaned", .how = how };
-        int r;
+        for (size_t i = 0; i < devices->n && r >= 0; i++)
+                r = count_device(&groups, devices->list[i].parent);
+        if (r >= 0) {
+                twalk_r(groups, place_group, &place);
+                for (size_t i = 0; i < devices->n; i++) {
+                        const Group key = { .parent = devices->list[i].parent };
+                        Group *g = *(Group **) tfind(&key, &groups, group_order);
 
-        r = ask(bus, &active, devices);
-        if (r >= 0)
-                r = ask(bus, &orphaned, devices);
-        if (r >= 0)
-                devices_sort(devices);
+                        list[g->place++] = devices->list[i];
+                }
+                free(devices->list);
+                devices->list = TAKE_PTR(list);
+                devices->n_allocated = devices->n;
+        }
+
+        tdestroy(groups, free);
+        free(list);
         return r;
+}
+
+/* The daemon tells them in the order of the UUIDs, so that with many there is little left to compare. */
+void devices_sort(Devices *devices) {
+        if (are_in_order(devices))
+                return;
+        if (group_by_parent(devices) < 0 || !are_in_order(devices))
+                qsort(devices->list, devices->n, sizeof *devices->list, device_order);
 }
 
 /* The row of a definition has its type; that of the device itself, if it differs, is in another row. */
@@ -207,41 +166,81 @@ static int take_live_types(Devices *devices, size_t n) {
         return r;
 }
 
-static int ask_for_defined(
-                sd_bus *bus, DevicesHow how, const char *uuid, const char *parent, Devices *devices) {
-        const Filter defined = { .uuid = uuid, .parent = parent, .defined = true, .how = how },
-                     active = {
-                             .uuid = uuid, .parent = parent, .active = true, .how = DEVICES_WITHOUT_ATTRIBUTES
-                     };
-        bool any_active = false;
-        size_t n;
+/* The questions */
+
+void devices_question_done(DevicesQuestion *q) {
+        q->first = asking_free(q->first);
+        q->second = asking_free(q->second);
+}
+
+/* To the daemon, orphaned devices are not active. */
+int devices_begin(sd_bus *bus, DevicesWhich which, DevicesHow how, const char *uuid, const char *parent,
+                DevicesQuestion *q) {
+        AskingFilter filter = {
+                .uuid = uuid,
+                .parent = parent,
+                .active = which == DEVICES_ACTIVE,
+                .defined = which == DEVICES_DEFINED,
+                .how = how,
+        };
         int r;
 
-        r = ask(bus, &defined, devices);
-        if (r < 0)
+        q->bus = bus;
+        q->which = which;
+        q->uuid = uuid;
+        q->parent = parent;
+        r = asking_begin(bus, &filter, &q->first);
+        if (r < 0 || which == DEVICES_DEFINED)
                 return r;
-        devices_sort(devices);
-        n = devices->n;
+
+        filter.active = false;
+        filter.state = "orphaned";
+        return asking_begin(bus, &filter, &q->second);
+}
+
+/* Of the definitions of active devices, the types of these are asked for. */
+static int ask_for_live_types(DevicesQuestion *q, Devices *devices) {
+        const AskingFilter active = {
+                .uuid = q->uuid, .parent = q->parent, .active = true, .how = DEVICES_WITHOUT_ATTRIBUTES
+        };
+        size_t n = devices->n;
+        bool any_active = false;
+        int r;
+
         for (size_t i = 0; i < n; i++)
                 any_active |= devices->list[i].active;
         if (!any_active)
                 return 0;
 
-        r = ask(bus, &active, devices);
+        r = asking_begin(q->bus, &active, &q->second);
+        if (r >= 0)
+                r = asking_finish(q->second, devices);
         return r < 0 ? r : take_live_types(devices, n);
 }
 
-int devices_read(sd_bus *bus, DevicesWhich which, DevicesHow how, const char *uuid, const char *parent,
-                Devices *ret) {
+int devices_finish(DevicesQuestion *q, Devices *ret) {
         _cleanup_(devices_done) Devices devices = {};
         int r;
 
-        r = which == DEVICES_ACTIVE ? ask_for_active(bus, how, uuid, parent, &devices)
-                                    : ask_for_defined(bus, how, uuid, parent, &devices);
+        r = asking_finish(q->first, &devices);
+        if (r >= 0 && q->which == DEVICES_ACTIVE)
+                r = asking_finish(q->second, &devices);
+        devices_sort(&devices);
+        if (r >= 0 && q->which == DEVICES_DEFINED)
+                r = ask_for_live_types(q, &devices);
         if (r < 0)
                 return r;
 
         *ret = devices;
         devices = (Devices){};
         return 0;
+}
+
+int devices_read(sd_bus *bus, DevicesWhich which, DevicesHow how, const char *uuid, const char *parent,
+                Devices *ret) {
+        _cleanup_(devices_question_done) DevicesQuestion q = {};
+        int r;
+
+        r = devices_begin(bus, which, how, uuid, parent, &q);
+        return r < 0 ? r : devices_finish(&q, ret);
 }

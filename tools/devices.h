@@ -48,6 +48,20 @@ typedef enum DevicesHow {
 int devices_read(sd_bus *bus, DevicesWhich which, DevicesHow how, const char *uuid, const char *parent,
                 Devices *ret);
 
+/* Its two halves: what is asked between them is answered with it. All that is given is borrowed until the
+ * end. Zero-initialized. */
+typedef struct DevicesQuestion {
+        sd_bus *bus;
+        DevicesWhich which;
+        const char *uuid, *parent;
+        struct Asking *first, *second;
+} DevicesQuestion;
+
+int devices_begin(sd_bus *bus, DevicesWhich which, DevicesHow how, const char *uuid, const char *parent,
+                DevicesQuestion *q);
+int devices_finish(DevicesQuestion *q, Devices *ret);
+void devices_question_done(DevicesQuestion *q);
+
 static inline const char *device_defined_type(const Device *d) {
         return d->defined_type ?: d->configuration.type;
 }

@@ -36,9 +36,20 @@ static const char *remark(const Device *d, DevicesWhich which) {
 
 static void write_device_line(const Device *d, DevicesWhich which, bool verbose) {
         const Configuration c = listed_configuration(d, which);
+        const char *words[] = {
+                d->uuid,
+                " ",
+                d->parent,
+                " ",
+                c.type,
+                c.autostart ? " auto" : " manual",
+                remark(d, which),
+                "\n",
+        };
 
-        printf("%s %s %s %s%s\n", d->uuid, d->parent, c.type, c.autostart ? "auto" : "manual",
-                        remark(d, which));
+        /* With thousands of lines printf(), and the lock that it takes, show. */
+        for (size_t i = 0; i < ELEMENTSOF(words); i++)
+                fputs_unlocked(words[i], stdout);
         if (!verbose || c.n_attributes == 0)
                 return;
 
@@ -136,26 +147,29 @@ static int warn_of_offline_files(const Arguments *a) {
 
 int verb_list(const Arguments *a) {
         DevicesWhich which = arguments_have(a, OPTION_DEFINED) ? DEVICES_DEFINED : DEVICES_ACTIVE;
-        _cleanup_(sd_bus_flush_close_unrefp) sd_bus *bus = NULL;
+        _cleanup_(client_reader_done) ClientReader reader = {};
+        _cleanup_(devices_question_done) DevicesQuestion question = {};
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *invalid = NULL;
         _cleanup_(devices_done) Devices devices = {};
         const char *uuid = arguments_get(a, OPTION_UUID), *parent = arguments_get(a, OPTION_PARENT);
         bool whole = arguments_have(a, OPTION_VERBOSE) || arguments_have(a, OPTION_DUMPJSON) ||
                         arguments_have(a, OPTION_JSON);
-        int r;
+        int r = 0;
 
-        r = arguments_have(a, OPTION_ROOT)
-                        ? 0
-                        : client_open_reader(&bus, which == DEVICES_DEFINED ? "InvalidDefinitions" : NULL,
-                                          &invalid);
+        if (!arguments_have(a, OPTION_ROOT))
+                r = client_begin_reader(&reader, which == DEVICES_DEFINED ? "InvalidDefinitions" : NULL);
+        if (r >= 0 && reader.bus)
+                r = devices_begin(reader.bus, which, whole ? DEVICES_WHOLE : DEVICES_WITHOUT_ATTRIBUTES, uuid,
+                                parent, &question);
+        if (r >= 0 && !arguments_have(a, OPTION_ROOT))
+                client_finish_reader(&reader, &invalid);
+        if (r >= 0)
+                r = reader.bus ? devices_finish(&question, &devices)
+                               : offline_read_devices(OFFLINE_ROOT(a), which, uuid, parent, &devices);
         if (r < 0)
                 return r;
-        r = bus ? devices_read(bus, which, whole ? DEVICES_WHOLE : DEVICES_WITHOUT_ATTRIBUTES, uuid, parent,
-                                  &devices)
-                : offline_read_devices(OFFLINE_ROOT(a), which, uuid, parent, &devices);
-        if (r < 0)
-                return r;
-        if (which == DEVICES_DEFINED && (bus ? warn_of_files(invalid, a) : warn_of_offline_files(a)) < 0)
+        if (which == DEVICES_DEFINED &&
+                        (reader.bus ? warn_of_files(invalid, a) : warn_of_offline_files(a)) < 0)
                 fputs("Warning: there may be files that are not valid definitions\n", stderr);
 
         if (arguments_have(a, OPTION_JSON))
@@ -163,7 +177,7 @@ int verb_list(const Arguments *a) {
         /* What an active device was started with says nothing of what it has now. */
         if (which == DEVICES_ACTIVE &&
                         (arguments_have(a, OPTION_VERBOSE) || arguments_have(a, OPTION_DUMPJSON)))
-                live_set_attributes(bus, &devices);
+                live_set_attributes(reader.bus, &devices);
         if (!arguments_have(a, OPTION_DUMPJSON))
                 for (size_t i = 0; i < devices.n; i++)
                         write_device_line(&devices.list[i], which, arguments_have(a, OPTION_VERBOSE));
@@ -432,14 +446,15 @@ static int write_rows(const Types *types) {
 }
 
 int verb_types(const Arguments *a) {
-        _cleanup_(sd_bus_flush_close_unrefp) sd_bus *bus = NULL;
+        _cleanup_(client_reader_done) ClientReader reader = {};
         _cleanup_(types_done) Types types = {};
         int r;
 
-        r = arguments_have(a, OPTION_ROOT) ? 0 : client_open_reader(&bus, NULL, NULL);
+        r = arguments_have(a, OPTION_ROOT) ? 0 : client_open_reader(&reader);
         if (r < 0)
                 return r;
-        r = bus ? ask_for_types(bus, arguments_get(a, OPTION_PARENT), &types) : read_offline(a, &types);
+        r = reader.bus ? ask_for_types(reader.bus, arguments_get(a, OPTION_PARENT), &types)
+                       : read_offline(a, &types);
         if (r < 0)
                 return r;
 

@@ -305,14 +305,14 @@ static int tell(const Verification *v, const Arguments *a) {
 }
 
 static int look(Verification *v, const Arguments *a) {
-        _cleanup_(sd_bus_flush_close_unrefp) sd_bus *bus = NULL;
+        _cleanup_(client_reader_done) ClientReader reader = {};
         const char *root = OFFLINE_ROOT(a);
         int r = 0;
 
         if (!arguments_have(a, OPTION_ROOT))
-                r = client_open_reader(&bus, NULL, NULL);
-        if (r >= 0 && bus)
-                r = picture_read(bus, &v->picture);
+                r = client_open_reader(&reader);
+        if (r >= 0 && reader.bus)
+                r = picture_read(reader.bus, &v->picture);
         if (r >= 0)
                 r = offline_read_definitions(root, &v->definitions);
         if (r >= 0)

@@ -650,17 +650,6 @@ class TestList:
         assert done.returncode == 1 and done.stderr.startswith(b"Error: The result could not be written: ")
 
 
-def test_more_than_fits_into_an_answer(host):
-    """The daemon then wants to be asked for less; whoever lists need not know."""
-    text = json.dumps({"mdev_type": "t", "start": "auto", "attrs": [{"a": "x" * 4000}] * 15})
-    uuids = [f"00000000-0000-0000-000{i % 5}-{i:012x}" for i in range(500)]
-    for uuid in uuids:
-        host.tree.define(f"p{uuid[22]}", uuid, text)
-    cli = host.start()
-    assert cli.ok("list", "-d") == "".join(f"{uuid} p{uuid[22]} t auto\n" for uuid in sorted(uuids))
-    assert cli.ok("list") == ""
-
-
 class TestScripts:
     """What call-out scripts tell of active devices, and do to them."""
 
