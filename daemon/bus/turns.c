@@ -3,8 +3,9 @@
 /* The bus hands over calls in the order in which it got them, and one client can send thousands at once. So
  * what comes is read at once and put in a line of its sender's, which has a bound; and when there is nothing
  * more to read, or much has been read, one call of the next line is handed to sd-bus again. A client's own
- * calls stay in their order. Nobody is served while an answer waits to be written: all that come after it
- * would have to be kept, too.
+ * calls stay in their order. What else happens in between, such as events of udev, takes turns with the
+ * calls. Nobody is served while an answer waits to be written: all that come after it would have to be kept,
+ * too.
  *
  * The calls of standard interfaces, which sd-bus answers itself, go the same way, for a filter sees all.
  *
@@ -65,6 +66,7 @@ struct Turns {
         unsigned calls_max;
         sd_bus_slot *filter;
         sd_event_source *nothing_to_read; /* after each event, when there is no other */
+        bool was_message;                 /* that is what the last event was about */
 
         Line *first, **end;   /* whose turn it is, and so on */
         sd_bus_message *turn; /* handed over, and not yet seen again */
@@ -168,6 +170,7 @@ static int on_served(sd_event_source *source _unused_, void *userdata) {
         uint64_t n_unwritten = 0;
         Turns *t = userdata;
 
+        t->was_message = true;
         (void) sd_bus_get_n_queued_write(t->bus, &n_unwritten);
         t->n_answers += n_unwritten > 0 ? ANSWERS_MAX : 1;
         return 0;
@@ -272,6 +275,17 @@ static void serve_next(Turns *t) {
                 (void) sd_event_source_set_time_relative(t->again, UNREAD_AGAIN_USEC);
                 (void) sd_event_source_set_enabled(t->again, SD_EVENT_ONESHOT);
         }
+}
+
+/* Before each event. Others than messages, such as those of udev, may come without end, too: after each of
+ * them it is a call's turn. */
+static int on_prepare(sd_event_source *source, void *userdata) {
+        Turns *t = userdata;
+        bool is_due = t->first && !t->was_message;
+
+        t->was_message = false;
+        return sd_event_source_set_priority(
+                        source, is_due ? SD_EVENT_PRIORITY_NORMAL - 1 : SD_EVENT_PRIORITY_NORMAL + 1);
 }
 
 /* At once, for sd-bus would set a timer to come back to it; what ends the connection it comes to by itself.
@@ -379,6 +393,7 @@ static int on_message(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         Turns *t = userdata;
         int r;
 
+        t->was_message = true;
         if (!sd_bus_message_is_method_call(m, NULL, NULL) || !sd_bus_message_get_sender(m))
                 return 0;
         if (m == t->turn) {
@@ -413,7 +428,7 @@ int turns_new(Turns **ret, sd_bus *bus, const Auth *auth, unsigned calls_max) {
                 return -errno;
         r = sd_event_add_post(event, &t->nothing_to_read, on_nothing_to_read, t);
         if (r >= 0)
-                r = sd_event_source_set_priority(t->nothing_to_read, SD_EVENT_PRIORITY_NORMAL + 1);
+                r = sd_event_source_set_prepare(t->nothing_to_read, on_prepare);
         if (r >= 0)
                 r = sd_event_add_defer(event, &t->served, on_served, t);
         if (r >= 0)
