@@ -277,25 +277,33 @@ static void serve_next(Turns *t) {
         }
 }
 
+/* Whether sd-bus was handed a message and has not come to it. */
+static bool sd_bus_has_messages(const Turns *t) {
+        uint64_t n = 0;
+
+        return sd_bus_get_n_queued_read(t->bus, &n) >= 0 && n > 0;
+}
+
 /* Before each event. Others than messages, such as those of udev, may come without end, too: after each of
  * them it is a call's turn. */
 static int on_prepare(sd_event_source *source, void *userdata) {
         Turns *t = userdata;
-        bool is_due = t->first && !t->was_message;
+        bool is_due = (t->first && !t->was_message) || sd_bus_has_messages(t);
 
         t->was_message = false;
         return sd_event_source_set_priority(
                         source, is_due ? SD_EVENT_PRIORITY_NORMAL - 1 : SD_EVENT_PRIORITY_NORMAL + 1);
 }
 
-/* At once, for sd-bus would set a timer to come back to it; what ends the connection it comes to by itself.
- */
+/* At once, for sd-bus would set a timer to come back to it, anew before each event, and which of those that
+ * are there at the same time comes first is always the same one. What ends the connection it comes to by
+ * itself. */
 static int on_nothing_to_read(sd_event_source *source _unused_, void *userdata) {
         Turns *t = userdata;
 
         serve_next(t);
-        if (t->turn)
-                (void) sd_bus_process(t->bus, NULL);
+        while (sd_bus_has_messages(t) && sd_bus_process(t->bus, NULL) > 0)
+                ;
         return 0;
 }
 

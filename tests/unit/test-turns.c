@@ -17,9 +17,10 @@
 #define CALLS_MAX 100U
 #define TURNS_MAX 100000U
 
-/* Nobody needs to be authorized here. */
-bool auth_has_answer(const Auth *a _unused_, const sd_bus_message *message _unused_) {
-        return false;
+static sd_bus_message *asked; /* a call that is to be authorized, or is */
+
+bool auth_has_answer(const Auth *a _unused_, const sd_bus_message *message) {
+        return message == asked;
 }
 
 static sd_event *event;
@@ -36,9 +37,23 @@ static int on_call(sd_bus_message *m, void *userdata _unused_, sd_bus_error *err
         return sd_bus_reply_method_return(m, NULL);
 }
 
+/* As auth does when it has an answer. */
+static int on_guarded_call(sd_bus_message *m, void *userdata _unused_, sd_bus_error *error _unused_) {
+        if (m == asked) {
+                asked = sd_bus_message_unref(asked);
+                return sd_bus_reply_method_return(m, NULL);
+        }
+
+        asked = sd_bus_message_ref(m);
+        assert_int_equal(sd_bus_message_rewind(m, true), 0);
+        assert_int_equal(sd_bus_enqueue_for_read(server, m), 0);
+        return 1;
+}
+
 static const sd_bus_vtable vtable[] = {
         SD_BUS_VTABLE_START(0),
         SD_BUS_METHOD("Do", "", "", on_call, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("DoGuarded", "", "", on_guarded_call, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_VTABLE_END,
 };
 
@@ -85,13 +100,17 @@ static int tear_down(void **state) {
         return 0;
 }
 
-static void call_as(const char *sender) {
+static void call(const char *sender, const char *method) {
         sd_bus_message *m = NULL;
 
-        assert_int_equal(sd_bus_message_new_method_call(client, &m, NULL, "/", "a.b", "Do"), 0);
+        assert_int_equal(sd_bus_message_new_method_call(client, &m, NULL, "/", "a.b", method), 0);
         assert_int_equal(sd_bus_message_set_sender(m, sender), 0);
         assert_true(sd_bus_call_async(client, NULL, m, on_answer, NULL, UINT64_MAX) >= 0);
         (void) sd_bus_message_unref(m);
+}
+
+static void call_as(const char *sender) {
+        call(sender, "Do");
 }
 
 /* What is always there to be done, and as important as the bus. */
@@ -183,6 +202,20 @@ static void test_other_events_take_turns(void **state) {
         (void) sd_event_source_disable_unref(other);
 }
 
+/* Nor are those forgotten that have had their turn, and were not answered then. */
+static void test_other_events_and_a_second_turn(void **state) {
+        sd_event_source *other = add_other();
+
+        (void) state;
+
+        for (unsigned i = 1; i <= 20; i++) {
+                call(":1.1", "DoGuarded");
+                (void) wait_for(i);
+        }
+        assert_in_range(n_others, 1, 300);
+        (void) sd_event_source_disable_unref(other);
+}
+
 /* As many as there are. */
 static void test_several_others(void **state) {
         sd_event_source *others[5];
@@ -204,6 +237,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_clients_take_turns, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_who_comes_late, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_other_events_take_turns, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_other_events_and_a_second_turn, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_several_others, set_up, tear_down),
         };
 
