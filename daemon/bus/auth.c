@@ -11,8 +11,8 @@
  * unique name before it is asked, which it has none as long as the question is yet to start it.
  *
  * Queries belong to their message. The handler is entered a second time with the same message (sd-bus hands
- * out the very pointer that was queued); when the loop is idle after that, the query has served. A sender
- * that leaves meanwhile takes its queries with it, and polkit is told. */
+ * out the very pointer that was queued), and before anything else happens after that, the query has served. A
+ * sender that leaves meanwhile takes its queries with it, and polkit is told. */
 
 #include <stdio.h>
 #include <time.h>
@@ -33,6 +33,9 @@
 /* A person may take as long as it takes to type a password; rules alone, which polkit itself gives some ten
  * seconds each, may not. */
 #define POLKIT_PATIENCE_USEC (60U * UINT64_C(1000000))
+
+/* Before all else. */
+#define SERVED_PRIORITY (SD_EVENT_PRIORITY_NORMAL - 2)
 
 /* Rules that take longer are trouble. */
 #define POLKIT_SLOW_USEC (10U * UINT64_C(1000000))
@@ -244,7 +247,9 @@ static void query_answer(Query *q) {
 
         r = sd_event_add_defer(sd_bus_get_event(bus), &q->served, on_served, q);
         if (r >= 0)
-                r = sd_event_source_set_priority(q->served, SD_EVENT_PRIORITY_IDLE);
+                r = sd_event_source_set_priority(q->served, SERVED_PRIORITY);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(q->served, SD_EVENT_OFF);
         if (r >= 0)
                 r = sd_bus_message_rewind(q->message, true);
         if (r >= 0)
@@ -529,13 +534,16 @@ int auth_list_troubles(const Auth *a, TroubleFn fn, void *userdata) {
                         userdata);
 }
 
-bool auth_has_answer(const Auth *a, const sd_bus_message *message) {
-        const char *name = sd_bus_message_get_sender((sd_bus_message *) message);
+bool auth_takes_up(const Auth *a, sd_bus_message *message) {
+        const char *name = sd_bus_message_get_sender(message);
         const Sender *s = name ? find_sender(a, name) : NULL;
+        bool has_answer = false;
 
         for (const Query *q = s ? s->queries : NULL; q; q = q->next)
-                if (q->message == message && q->answered)
-                        return true;
+                if (q->message == message && q->answered) {
+                        has_answer = true;
+                        (void) sd_event_source_set_enabled(q->served, SD_EVENT_ONESHOT);
+                }
 
-        return false;
+        return has_answer;
 }

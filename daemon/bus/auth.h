@@ -38,5 +38,6 @@ void auth_identify(const Auth *a, sd_bus_message *message, Requester *ret);
 /* That polkit does not answer, if so. Return: what @fn returned; 0. */
 int auth_list_troubles(const Auth *a, TroubleFn fn, void *userdata);
 
-/* Whether the handler of @message is to be entered again. */
-bool auth_has_answer(const Auth *a, const sd_bus_message *message);
+/* To be asked when a message comes to its handler, and not else: whether that is because it has an answer. It
+ * has it until the handler is left. */
+bool auth_takes_up(const Auth *a, sd_bus_message *message);

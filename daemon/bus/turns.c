@@ -409,7 +409,7 @@ static int on_message(sd_bus_message *m, void *userdata, sd_bus_error *error) {
                 (void) sd_event_source_set_enabled(t->served, SD_EVENT_ONESHOT);
                 return 0;
         }
-        if (auth_has_answer(t->auth, m))
+        if (auth_takes_up(t->auth, m))
                 return 0;
 
         r = is_pointless(m) ? 0 : keep(t, m, error);

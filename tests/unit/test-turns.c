@@ -19,7 +19,7 @@
 
 static sd_bus_message *asked; /* a call that is to be authorized, or is */
 
-bool auth_has_answer(const Auth *a _unused_, const sd_bus_message *message) {
+bool auth_takes_up(const Auth *a _unused_, sd_bus_message *message) {
         return message == asked;
 }
 
