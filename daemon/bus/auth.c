@@ -11,8 +11,8 @@
  * unique name before it is asked, which it has none as long as the question is yet to start it.
  *
  * Queries belong to their message. The handler is entered a second time with the same message (sd-bus hands
- * out the very pointer that was queued), and before anything else happens after that, the query has served. A
- * sender that leaves meanwhile takes its queries with it, and polkit is told. */
+ * out the very pointer that was queued), and right after that the query has served. A sender that leaves
+ * meanwhile takes its queries with it, and polkit is told. */
 
 #include <stdio.h>
 #include <time.h>

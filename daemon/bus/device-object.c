@@ -239,7 +239,7 @@ static int check_reply_size(Bus *b, Device *const *devices, size_t n_devices, sd
         if (size > REPLY_SIZE_MAX)
                 return sd_bus_error_setf(error, MDEVD_ERROR_LIMITS_EXCEEDED,
                                 "These are too many devices for one answer, which may be of %u bytes. ListDevices with "
-                                "a filter, such as one parent at a time, shows some of them.",
+                                "a filter, such as a \"limit\", shows some of them at a time.",
                                 REPLY_SIZE_MAX);
         return 0;
 }

@@ -31,6 +31,9 @@
  * KiB is. To refuse one costs little, but not nothing. */
 #define READ_MAX 1024U
 
+/* And so much is read before, if there is always something else to do. */
+#define READ_AT_ONCE 64U
+
 /* What is written and waits in the kernel is also before the next answer, and dbus-daemon takes 2 KiB at a
  * time from each that sends; sd-bus asks for 8 MiB of room. */
 #define UNREAD_MAX (64 * 1024)
@@ -65,8 +68,9 @@ struct Turns {
         const Auth *auth;
         unsigned calls_max;
         sd_bus_slot *filter;
-        sd_event_source *nothing_to_read; /* after each event, when there is no other */
-        bool was_message;                 /* that is what the last event was about */
+        sd_event_source *next; /* after each event, when there is no other, or it is due */
+        bool was_message;      /* that is what the last event was about */
+        bool is_due;
 
         Line *first, **end;   /* whose turn it is, and so on */
         sd_bus_message *turn; /* handed over, and not yet seen again */
@@ -288,22 +292,32 @@ static bool sd_bus_has_messages(const Turns *t) {
  * them it is a call's turn. */
 static int on_prepare(sd_event_source *source, void *userdata) {
         Turns *t = userdata;
-        bool is_due = (t->first && !t->was_message) || sd_bus_has_messages(t);
 
+        t->is_due = (t->first && !t->was_message) || sd_bus_has_messages(t);
         t->was_message = false;
         return sd_event_source_set_priority(
-                        source, is_due ? SD_EVENT_PRIORITY_NORMAL - 1 : SD_EVENT_PRIORITY_NORMAL + 1);
+                        source, t->is_due ? SD_EVENT_PRIORITY_NORMAL - 1 : SD_EVENT_PRIORITY_NORMAL + 1);
 }
 
 /* At once, for sd-bus would set a timer to come back to it, anew before each event, and which of those that
  * are there at the same time comes first is always the same one. What ends the connection it comes to by
  * itself. */
-static int on_nothing_to_read(sd_event_source *source _unused_, void *userdata) {
+static int on_next(sd_event_source *source _unused_, void *userdata) {
         Turns *t = userdata;
+        int r = 1;
 
+        for (unsigned i = 0; t->is_due && i < READ_AT_ONCE && r > 0; i++)
+                r = sd_bus_process(t->bus, NULL);
         serve_next(t);
-        while (sd_bus_has_messages(t) && sd_bus_process(t->bus, NULL) > 0)
-                ;
+        while (r >= 0 && sd_bus_has_messages(t))
+                r = sd_bus_process(t->bus, NULL);
+
+        /* As sd-bus ends when that fails below its own sources: somebody would wait for ever for the answer.
+         */
+        if (r < 0) {
+                log_error_errno(r, "The bus cannot be served: %s", strerror(-r));
+                (void) sd_event_exit(sd_bus_get_event(t->bus), EXIT_FAILURE);
+        }
         return 0;
 }
 
@@ -434,9 +448,9 @@ int turns_new(Turns **ret, sd_bus *bus, const Auth *auth, unsigned calls_max) {
 
         if (setsockopt(sd_bus_get_fd(bus), SOL_SOCKET, SO_SNDBUF, &(int){ UNREAD_MAX }, sizeof(int)) < 0)
                 return -errno;
-        r = sd_event_add_post(event, &t->nothing_to_read, on_nothing_to_read, t);
+        r = sd_event_add_post(event, &t->next, on_next, t);
         if (r >= 0)
-                r = sd_event_source_set_prepare(t->nothing_to_read, on_prepare);
+                r = sd_event_source_set_prepare(t->next, on_prepare);
         if (r >= 0)
                 r = sd_event_add_defer(event, &t->served, on_served, t);
         if (r >= 0)
@@ -467,7 +481,7 @@ Turns *turns_free(Turns *t) {
         (void) sd_bus_message_unref(t->turn);
         (void) sd_bus_slot_unref(t->filter);
         (void) sd_bus_slot_unref(t->question);
-        (void) sd_event_source_disable_unref(t->nothing_to_read);
+        (void) sd_event_source_disable_unref(t->next);
         (void) sd_event_source_disable_unref(t->served);
         (void) sd_event_source_disable_unref(t->again);
         free(t);

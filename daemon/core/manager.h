@@ -79,7 +79,8 @@ typedef int (*TroubleFn)(const Trouble *t, void *userdata);
 int manager_list_troubles(const Manager *m, TroubleFn fn, void *userdata);
 
 /* Compares what lives with sysfs, so that an answer that follows is true now and not as of the last event:
- * those of a range, or one, at a cost that does not depend on how many there are. */
+ * those of a range, for which sysfs lists all active devices, or one, at a cost that does not depend on how
+ * many there are. */
 void manager_recheck(Manager *m, const UuidRange *range);
 void manager_recheck_one(Manager *m, const Uuid *uuid);
 

@@ -202,6 +202,21 @@ static void test_other_events_take_turns(void **state) {
         (void) sd_event_source_disable_unref(other);
 }
 
+/* Nor does one client go before another for it. */
+static void test_other_events_and_who_comes_late(void **state) {
+        sd_event_source *other = add_other();
+
+        (void) state;
+
+        for (unsigned i = 0; i < 50; i++)
+                call_as(":1.1");
+        call_as(":1.2");
+        (void) wait_for(51);
+        assert_in_range(strchr(order, '2') - order, 1, 2);
+
+        (void) sd_event_source_disable_unref(other);
+}
+
 /* Nor are those forgotten that have had their turn, and were not answered then. */
 static void test_other_events_and_a_second_turn(void **state) {
         sd_event_source *other = add_other();
@@ -237,6 +252,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_clients_take_turns, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_who_comes_late, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_other_events_take_turns, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_other_events_and_who_comes_late, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_other_events_and_a_second_turn, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_several_others, set_up, tear_down),
         };
