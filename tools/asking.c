@@ -3,7 +3,8 @@
 /* The first answer has the first devices in the order of their UUIDs, and few of them, as nobody does
  * anything else meanwhile. If there are more, it tells how close together they lie, and the rest is divided
  * into parts that should hold a little less than an answer may have: for UUIDs are random as a rule. Where
- * they are not, parts are empty or go on behind what they had. */
+ * they are not, parts are empty or go on behind what they had. The answers are read in the order of the
+ * parts, so that all devices stay in that of their UUIDs. */
 
 #include <endian.h>
 
@@ -11,11 +12,13 @@
 #include "model/uuid.h"
 #include "tools/asking.h"
 
-/* Devices in an answer, and in the first; and how many parts the rest may have. */
+/* Devices in an answer, and in the first; how many parts the rest may have; and how many questions are under
+ * way. */
 #define PART_SIZE 500U
 #define FIRST_SIZE 128U
 #define PART_EXPECTED (PART_SIZE / 4 * 3)
-#define PARTS_MAX 32U
+#define PARTS_MAX 256U
+#define AT_ONCE_MAX 8U
 
 /* A question and its answer. */
 typedef struct Part {
@@ -23,13 +26,14 @@ typedef struct Part {
         Uuid after, until;
         bool has_after, has_until;
         uint64_t limit;
+        bool is_sent;
         ClientCall call;
 } Part;
 
 struct Asking {
         sd_bus *bus;
         AskingFilter filter;
-        Part *first, **end;
+        Part *parts; /* in the order of UUIDs; the first few are under way */
 };
 
 static Part *part_free(Part *p) {
@@ -42,7 +46,7 @@ Asking *asking_free(Asking *a) {
         if (!a)
                 return NULL;
 
-        for (Part *p = a->first, *next; p; p = next) {
+        for (Part *p = a->parts, *next; p; p = next) {
                 next = p->next;
                 (void) part_free(p);
         }
@@ -85,10 +89,19 @@ static void send_part(const Asking *a, Part *p) {
         if (r >= 0)
                 r = append_filter(m, &a->filter, p);
         client_begin(a->bus, m, r, &p->call);
+        p->is_sent = true;
 }
 
-/* @after, @until: NULL: no such bound */
-static int ask(Asking *a, const Uuid *after, const Uuid *until, uint64_t limit) {
+static void send_parts(const Asking *a) {
+        unsigned n = 0;
+
+        for (Part *p = a->parts; p && n < AT_ONCE_MAX; p = p->next, n++)
+                if (!p->is_sent)
+                        send_part(a, p);
+}
+
+/* Adds a part at @place. @after, @until: NULL: no such bound */
+static int add_part(Part **place, const Uuid *after, const Uuid *until, uint64_t limit) {
         Part *p = calloc(1, sizeof *p);
 
         if (!p)
@@ -101,9 +114,8 @@ static int ask(Asking *a, const Uuid *after, const Uuid *until, uint64_t limit) 
         if (until)
                 p->until = *until;
 
-        *a->end = p;
-        a->end = &p->next;
-        send_part(a, p);
+        p->next = *place;
+        *place = p;
         return 0;
 }
 
@@ -115,17 +127,18 @@ int asking_begin(sd_bus *bus, const AskingFilter *filter, Asking **ret) {
                 return complain(-ENOMEM, "Not enough memory");
         a->bus = bus;
         a->filter = *filter;
-        a->end = &a->first;
-        r = ask(a, NULL, NULL, FIRST_SIZE);
+        r = add_part(&a->parts, NULL, NULL, FIRST_SIZE);
         if (r < 0)
                 return r;
 
+        send_parts(a);
         *ret = TAKE_PTR(a);
         return 0;
 }
 
-/* What is behind @last, the last of the first answer. Only the first half of a UUID is looked at. */
-static int ask_for_rest(Asking *a, const Uuid *last) {
+/* Puts at @place what is behind @last, the last of the first answer. Only the first half of a UUID is looked
+ * at. */
+static int add_rest(Part **place, const Uuid *last) {
         uint64_t begin, rest, each, width;
         Uuid after = *last;
         int r;
@@ -145,12 +158,13 @@ static int ask_for_rest(Asking *a, const Uuid *last) {
                 top = htobe64(begin);
                 memset(&until, 0xff, sizeof until);
                 memcpy(until.bytes, &top, sizeof top);
-                r = ask(a, &after, &until, PART_SIZE);
+                r = add_part(place, &after, &until, PART_SIZE);
                 if (r < 0)
                         return r;
+                place = &(*place)->next;
                 after = until;
         }
-        return ask(a, &after, NULL, PART_SIZE);
+        return add_part(place, &after, NULL, PART_SIZE);
 }
 
 /* Answers */
@@ -216,7 +230,7 @@ static int finish_part(const Asking *a, Part *p, sd_bus_message **ret) {
 /* Takes in the first part. */
 static int take_part(Asking *a, Devices *devices) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *answer = NULL;
-        Part *p = a->first;
+        Part *p = a->parts;
         uint64_t n;
         Uuid last;
         int r;
@@ -234,19 +248,20 @@ static int take_part(Asking *a, Devices *devices) {
 
         if (n >= p->limit)
                 r = p->has_after || p->limit < FIRST_SIZE
-                                ? ask(a, &last, p->has_until ? &p->until : NULL, p->limit)
-                                : ask_for_rest(a, &last);
-        a->first = p->next;
-        if (!a->first)
-                a->end = &a->first;
+                                ? add_part(&p->next, &last, p->has_until ? &p->until : NULL, p->limit)
+                                : add_rest(&p->next, &last);
+        a->parts = p->next;
         (void) part_free(p);
-        return r < 0 ? r : 0;
+        if (r < 0)
+                return r;
+        send_parts(a);
+        return 0;
 }
 
 int asking_finish(Asking *a, Devices *devices) {
         int r = 0;
 
-        while (r >= 0 && a->first)
+        while (r >= 0 && a->parts)
                 r = take_part(a, devices);
         return r;
 }

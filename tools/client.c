@@ -189,7 +189,7 @@ static int on_answer(sd_bus_message *m, void *userdata, sd_bus_error *error _unu
 }
 
 void client_begin(sd_bus *bus, sd_bus_message *m, int r, ClientCall *c) {
-        *c = (ClientCall){ .unsent = r };
+        *c = (ClientCall){ .unbuilt = r };
         if (r < 0)
                 return;
 
@@ -207,9 +207,11 @@ void client_call_done(ClientCall *c) {
 int client_finish(sd_bus *bus, ClientCall *c, sd_bus_error *error, sd_bus_message **ret) {
         int r;
 
+        if (c->unbuilt < 0)
+                return sd_bus_error_set_errnof(error, c->unbuilt,
+                                "The request could not be put into a message: %s", strerror(-c->unbuilt));
         if (c->unsent < 0)
-                return sd_bus_error_set_errnof(error, c->unsent,
-                                "The request could not be put into a message: %s", strerror(-c->unsent));
+                return c->unsent;
 
         r = wait_for_answer(bus, c);
         if (r == -EINTR && caught_signal)

@@ -20,7 +20,7 @@ int client_open(sd_bus **ret);
 typedef struct ClientCall {
         sd_bus_slot *slot;
         sd_bus_message *answer; /* NULL: not there yet */
-        int unsent;             /* a negative errno: why it is not under way after all */
+        int unbuilt, unsent;    /* a negative errno: why it is not under way after all */
         bool is_question;
 } ClientCall;
 

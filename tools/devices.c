@@ -166,36 +166,46 @@ static int take_live_types(Devices *devices, size_t n) {
         return r;
 }
 
-/* The questions */
+/* Asking */
 
 void devices_question_done(DevicesQuestion *q) {
         q->first = asking_free(q->first);
         q->second = asking_free(q->second);
 }
 
-/* To the daemon, orphaned devices are not active. */
 int devices_begin(sd_bus *bus, DevicesWhich which, DevicesHow how, const char *uuid, const char *parent,
                 DevicesQuestion *q) {
-        AskingFilter filter = {
+        const AskingFilter filter = {
                 .uuid = uuid,
                 .parent = parent,
                 .active = which == DEVICES_ACTIVE,
                 .defined = which == DEVICES_DEFINED,
                 .how = how,
         };
-        int r;
 
         q->bus = bus;
         q->which = which;
+        q->how = how;
         q->uuid = uuid;
         q->parent = parent;
-        r = asking_begin(bus, &filter, &q->first);
-        if (r < 0 || which == DEVICES_DEFINED)
-                return r;
+        return asking_begin(bus, &filter, &q->first);
+}
 
-        filter.active = false;
-        filter.state = "orphaned";
-        return asking_begin(bus, &filter, &q->second);
+static int ask_also(DevicesQuestion *q, const AskingFilter *filter, Devices *devices) {
+        int r;
+
+        r = asking_begin(q->bus, filter, &q->second);
+        return r < 0 ? r : asking_finish(q->second, devices);
+}
+
+/* To the daemon these are not active. They are asked for when it has told the active ones, so that one that
+ * becomes orphaned meanwhile is not in neither answer. */
+static int ask_for_orphaned(DevicesQuestion *q, Devices *devices) {
+        const AskingFilter orphaned = {
+                .uuid = q->uuid, .parent = q->parent, .state = "orphaned", .how = q->how
+        };
+
+        return ask_also(q, &orphaned, devices);
 }
 
 /* Of the definitions of active devices, the types of these are asked for. */
@@ -212,9 +222,7 @@ static int ask_for_live_types(DevicesQuestion *q, Devices *devices) {
         if (!any_active)
                 return 0;
 
-        r = asking_begin(q->bus, &active, &q->second);
-        if (r >= 0)
-                r = asking_finish(q->second, devices);
+        r = ask_also(q, &active, devices);
         return r < 0 ? r : take_live_types(devices, n);
 }
 
@@ -224,8 +232,9 @@ int devices_finish(DevicesQuestion *q, Devices *ret) {
 
         r = asking_finish(q->first, &devices);
         if (r >= 0 && q->which == DEVICES_ACTIVE)
-                r = asking_finish(q->second, &devices);
-        devices_sort(&devices);
+                r = ask_for_orphaned(q, &devices);
+        if (r >= 0)
+                devices_sort(&devices);
         if (r >= 0 && q->which == DEVICES_DEFINED)
                 r = ask_for_live_types(q, &devices);
         if (r < 0)

@@ -53,6 +53,7 @@ int devices_read(sd_bus *bus, DevicesWhich which, DevicesHow how, const char *uu
 typedef struct DevicesQuestion {
         sd_bus *bus;
         DevicesWhich which;
+        DevicesHow how;
         const char *uuid, *parent;
         struct Asking *first, *second;
 } DevicesQuestion;
