@@ -256,6 +256,7 @@ def test_surroundings(mdevd, parent, scripts):
         ls /proc/self/fd >fds
         sed -n 's/^Sig[BI].*\\(.......\\)$/\\1/p' /proc/self/status >signals
         id -u >uid; cat /proc/$PPID/comm >parent; ls -l /proc/self/fd/ | grep -c socket >sockets
+        cut -d' ' -f19 /proc/$$/stat >nice
         readlink /proc/$$/cwd >/dev/null; umask >umask""")
 
     mdevd.create(parent, SMALL)
@@ -266,6 +267,7 @@ def test_surroundings(mdevd, parent, scripts):
     assert scripts.text("signals") == "0000000\n0000000\n"
     assert (scripts.text("uid"), scripts.text("umask")) == ("0\n", "0022\n")
     assert scripts.text("parent") == "mdevd-worker\n"
+    assert scripts.text("nice") == "0\n"
     assert scripts.text("sockets") == "0\n"
 
 

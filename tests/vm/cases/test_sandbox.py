@@ -72,6 +72,13 @@ ALLOWED = {
 }
 
 
+def test_only_the_daemon_comes_before_others(mdevd):
+    """Workers and, as test_callouts.py shows, their scripts do not."""
+    assert os.getpriority(os.PRIO_PROCESS, service.main_pid()) == -5
+    workers = service.workers()
+    assert workers and {os.getpriority(os.PRIO_PROCESS, pid) for pid in workers} == {0}
+
+
 @pytest.mark.unsanitized("it looks for leaks by ptrace(2), which the unit forbids otherwise")
 def test_exposure():
     done = subprocess.run(["systemd-analyze", "security", "--no-pager", f"--threshold={EXPOSURE}", service.SERVICE],
