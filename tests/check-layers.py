@@ -32,6 +32,8 @@ HOST_SIBLINGS = {
     # what passes between the two is what they are about
     "host/worker.h": {"host/wire.h"},
     "host/effect.h": {"host/wire.h"},
+    # what JSON is, and what a definition is in it
+    "host/codec.c": {"host/json.h"},
     # which scripts there are, what they are told and what they answer
     "host/callout.c": {"host/codec.h", "host/script.h"},
     # the one place where the effects meet
@@ -58,7 +60,7 @@ WORKERS_ONLY = {
 LIBRARIES = {
     r"systemd/sd-journal\.h": r"base/log\.c|tools/journal\.c",
     r"uuid/.*": r"model/uuid\.c|tools/.*",
-    r"json-c/.*": r"host/codec\.c|tools/.*",
+    r"json-c/.*": r"host/(codec\.c|json\.[ch])|tools/.*",
     r"libudev\.h": r"host/monitor\.c",
     r"systemd/sd-event\.h": r"core/.*|bus/(auth|turns)\.c|main\.c|tools/(picture|many)\.c",
     r"systemd/sd-daemon\.h": r"core/manager\.c|main\.c",

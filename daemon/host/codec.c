@@ -6,13 +6,11 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#include <json-c/json.h>
-
 #include "host/codec.h"
+#include "host/json.h"
 #include "model/name.h"
 
 DEFINE_CLEANUP(json_object *, json_object_put);
-DEFINE_CLEANUP(json_tokener *, json_tokener_free);
 
 static const char *const known_keys[] = { "mdev_type", "start", "attrs" };
 
@@ -57,95 +55,22 @@ static int bad_at(char **ret_reason, const char *text, size_t offset, const char
         return bad(ret_reason, "line %zu, column %zu: %s", line, column, what);
 }
 
-/* Where a text has a NUL in a string: json-c cuts names there, and would show them as others. SIZE_MAX:
- * nowhere. */
-static size_t find_escaped_nul(const char *text, size_t size) {
-        static const char nul[] = "\\u0000";
-
-        for (size_t i = 0; i + sizeof nul - 1 <= size; i++) {
-                if (text[i] != '\\')
-                        continue;
-                if (memcmp(text + i, nul, sizeof nul - 1) == 0)
-                        return i;
-                i++; /* what is escaped escapes nothing */
-        }
-
-        return SIZE_MAX;
-}
-
-static int tokenize(const char *text, size_t size, int flags, json_object **ret, char **ret_reason) {
-        _cleanup_(json_tokener_freep) json_tokener *tokener = json_tokener_new_ex(DEFINITION_DEPTH_MAX);
-        _cleanup_(json_object_putp) json_object *object = NULL;
-        enum json_tokener_error error;
-
-        if (!tokener)
-                return -ENOMEM;
-
-        json_tokener_set_flags(tokener, flags);
-        object = json_tokener_parse_ex(tokener, text, (int) size);
-        error = json_tokener_get_error(tokener);
-        if (error == json_tokener_continue)
-                return bad_at(ret_reason, text, size, "the text ends too early");
-        if (error != json_tokener_success)
-                return bad_at(ret_reason, text, json_tokener_get_parse_end(tokener),
-                                json_tokener_error_desc(error));
-
-        /* json-c takes a NUL for the end of its input. */
-        if (json_tokener_get_parse_end(tokener) != size)
-                return bad_at(ret_reason, text, json_tokener_get_parse_end(tokener), "unexpected character");
-
-        *ret = TAKE_PTR(object);
-        return 0;
-}
-
-static bool is_ascii(const char *text, size_t size) {
-        for (size_t i = 0; i < size; i++)
-                if ((unsigned char) text[i] > 0x7f)
-                        return false;
-
-        return true;
-}
-
-/* json-c 0.18, when it is strict, takes what is not ASCII for a control character and refuses it. So it is
- * strict with letters in place of those bytes, which can be in strings only, and then reads the text as it
- * is. */
-static int tokenize_strictly(const char *text, size_t size, json_object **ret, char **ret_reason) {
-        _cleanup_(json_object_putp) json_object *lettered = NULL;
-        _cleanup_(freep) char *letters = NULL;
-        int r;
-
-        if (is_ascii(text, size))
-                return tokenize(text, size, JSON_TOKENER_STRICT, ret, ret_reason);
-
-        letters = malloc(size);
-        if (!letters)
-                return -ENOMEM;
-        for (size_t i = 0; i < size; i++)
-                letters[i] = (unsigned char) text[i] > 0x7f ? 'x' : text[i];
-
-        r = tokenize(letters, size, JSON_TOKENER_STRICT, &lettered, ret_reason);
-        if (r < 0)
-                return r;
-        return tokenize(text, size, JSON_TOKENER_VALIDATE_UTF8, ret, ret_reason);
-}
-
 /* One value of type @type. */
 static int parse_value(const char *text, size_t size, json_type type, json_object **ret, char **ret_reason) {
         _cleanup_(json_object_putp) json_object *object = NULL;
-        size_t nul;
+        JsonFault fault;
         int r;
 
         if (size > DEFINITION_TEXT_MAX)
                 return bad(ret_reason, "larger than %u bytes", DEFINITION_TEXT_MAX);
 
-        r = tokenize_strictly(text, size, &object, ret_reason);
+        r = json_read(text, size, DEFINITION_DEPTH_MAX, &object, &fault);
+        if (r == -EBADMSG)
+                return bad_at(ret_reason, text, fault.offset, fault.what);
         if (r < 0)
                 return r;
         if (!json_object_is_type(object, type))
                 return bad(ret_reason, "line 1, column 1: not a JSON %s", json_type_to_name(type));
-        nul = find_escaped_nul(text, size);
-        if (nul != SIZE_MAX)
-                return bad_at(ret_reason, text, nul, "a NUL in a string");
 
         *ret = TAKE_PTR(object);
         return 0;
@@ -253,8 +178,8 @@ int codec_parse(const char *text, size_t size, const Uuid *uuid, const char *par
 static void write_string(FILE *f, const char *s) {
         _cleanup_(json_object_putp) json_object *object = json_object_new_string(s);
 
-        /* Without memory nothing is written, and ferror() would not tell: an unset stream error is not
-         * enough, so the caller compares nothing but parses the text again. */
+        /* ferror() would not tell that there was no memory. Who calls reads the text again and compares,
+         * which finds the "?". */
         fputs(object ? json_object_to_json_string_ext(object, JSON_C_TO_STRING_NOSLASHESCAPE) : "?", f);
 }
 

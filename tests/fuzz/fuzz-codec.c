@@ -39,7 +39,6 @@ static void check_other_keys(const char *text, size_t size, const char *original
                 json_object_object_del(new, ours[i]);
                 json_object_object_del(old, ours[i]);
         }
-        /* As text, because one NaN is not equal to another. */
         ASSERT(streq(json_object_to_json_string(new), json_object_to_json_string(old)));
         json_object_put(new);
         json_object_put(old);

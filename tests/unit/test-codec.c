@@ -313,6 +313,66 @@ static void test_read_no_json(void **state) {
                 assert_refused(texts[i], "line ");
 }
 
+/* What json-c takes and nobody else, where mdevctl would not look at it either. */
+static void test_read_what_is_nearly_json(void **state) {
+        static const struct {
+                const char *value, *reason;
+        } nearly[] = {
+                { "NaN", "" },
+                { "nan", "" },
+                { "Infinity", "" },
+                { "-Infinity", "" },
+                { "-", "" },
+                { "+1", "" },
+                { ".5", "" },
+                { "1.", "" },
+                { "1.e5", "" },
+                { "1e", "" },
+                { "1e+", "" },
+                { "01", "" },
+                { "-01", "" },
+                { "1e999", "too large" },
+                { "-1e999", "too large" },
+                { "0x1", "" },
+                { "1f", "" },
+                { "True", "" },
+                { "'x'", "" },
+                { "\"\t\"", "a control character in a string" },
+                { "\"\n\"", "a control character in a string" },
+                { "\"\x1f\"", "a control character in a string" },
+                { "\"\\ud800\"", "half a character in a string" },
+                { "\"\\ud800x\"", "half a character in a string" },
+                { "\"\\ud800\\u0041\"", "half a character in a string" },
+                { "\"\\ud800\\ud800\"", "half a character in a string" },
+                { "\"\\uDFFF\"", "half a character in a string" },
+                { "\"\\udc00\\ud800\"", "half a character in a string" },
+        };
+        static const char *const whole[] = { "0", "-0", "10", "0.50", "-1.5e-7", "1E+300", "1e-999", "true",
+                "false", "null", "\"\\\\ud800\"", "\"\\ud83d\\ude00\"", "\"\x7f\"", "\"\\u0001\"" };
+        char text[128];
+
+        (void) state;
+
+        for (size_t i = 0; i < ELEMENTSOF(nearly); i++) {
+                (void) snprintf(text, sizeof text, "{\"mdev_type\":\"T\",\"start\":\"auto\",\"x\":%s}",
+                                nearly[i].value);
+                assert_refused(text, nearly[i].reason);
+                (void) snprintf(text, sizeof text, "{\"mdev_type\":\"T\",\"start\":\"auto\",\"x\":[%s , {}]}",
+                                nearly[i].value);
+                assert_refused(text, nearly[i].reason);
+        }
+        assert_refused("{\"mdev_type\":\"T\",\n'start':\"auto\"}", "line 2, column 1: ");
+        assert_refused("{\"mdev_type\":\"T\",\"start\":\"auto\",\n \"\\ud800\":1}",
+                        "line 2, column 3: half a");
+        assert_refused("{\"mdev_type\":\"T\",\v\"start\":\"auto\"}", "");
+
+        for (size_t i = 0; i < ELEMENTSOF(whole); i++) {
+                (void) snprintf(text, sizeof text, "{\"mdev_type\":\"T\",\"start\":\"auto\",\"x\":%s}",
+                                whole[i]);
+                assert_parses(text, "T", true, "");
+        }
+}
+
 static void test_read_positions(void **state) {
         (void) state;
 
@@ -553,14 +613,12 @@ static void test_write_keeps_unknown_keys(void **state) {
                         ",\n  \"x\": \"\xc3\xa9\\\\\",\n  \"y\": {\"a\":1}");
 
         /* The last of a pair counts; a known key however it is written is not unknown. */
-        assert_rewrites("{\"x\":18446744073709551615,\"y\":-9223372036854775808,\"d\":1e999}",
-                        ",\n  \"x\": 18446744073709551615,\n  \"y\": -9223372036854775808,\n  \"d\": 1e999");
+        assert_rewrites("{\"x\":18446744073709551615,\"y\":-9223372036854775808,\"d\":1e99}",
+                        ",\n  \"x\": 18446744073709551615,\n  \"y\": -9223372036854775808,\n  \"d\": 1e99");
         assert_rewrites("{\"x\":1,\"y\":2,\"x\":3}", ",\n  \"x\": 3,\n  \"y\": 2");
         assert_rewrites("{\"mdev\\u005ftype\":\"old\",\"\\u0061ttrs\":5,\"start \":\"\",\"Start\":1}",
                         ",\n  \"start \": \"\",\n  \"Start\": 1");
 
-        /* json-c takes names in single quotes too. */
-        assert_rewrites("{'x\"y':1,\"z\":2,'q\"':3}", ",\n  \"x\\\"y\": 1,\n  \"z\": 2,\n  \"q\\\"\": 3");
         assert_rewrites("{ }", "");
 }
 
@@ -732,6 +790,7 @@ int main(void) {
                 cmocka_unit_test(test_read_duplicate_keys),
                 cmocka_unit_test(test_read_no_object),
                 cmocka_unit_test(test_read_no_json),
+                cmocka_unit_test(test_read_what_is_nearly_json),
                 cmocka_unit_test(test_read_positions),
                 cmocka_unit_test(test_read_encoding),
                 cmocka_unit_test(test_read_nul),
