@@ -11,6 +11,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -345,6 +346,12 @@ static int fail(Failure *f, FailureKind kind, const char *script, const char *de
         return r;
 }
 
+static int fail_by_start(FailureKind kind, const char *script, int r, Failure *f) {
+        if (r == -ENOMEM)
+                return failure_set(f, FAILURE_NO_MEMORY, 0, NULL, NULL);
+        return fail(f, kind, script, r == -ENOEXEC ? "it cannot be executed" : strerror(-r));
+}
+
 /* "it exited with status 1 (event pre, action define), and said: …" */
 static int fail_by_end(const Callout *c, FailureKind kind, const char *script, ScriptAction action,
                 ScriptEvent event, const ScriptResult *result, Failure *f) {
@@ -361,60 +368,74 @@ static int fail_by_end(const Callout *c, FailureKind kind, const char *script, S
 
 /* Capabilities */
 
-/* Asks one script. Return: 1 if it is versioned; 0; -ENOMEM. */
-static int probe_script(const Callout *c, const char *script, Capability *ret) {
+/* Whether it ended because of somebody else, and might have answered. One that crashes has answered: it knows
+ * nothing of capabilities. */
+static bool was_ended(const ScriptResult *result) {
+        return result->end == SCRIPT_TIMED_OUT || (result->end == SCRIPT_KILLED && result->status == SIGKILL);
+}
+
+/* Asks one script. Return: 1 if it is versioned; 0; a negative errno if that is not known, and @f says why,
+ * as a failure of @kind. */
+static int probe_script(const Callout *c, const char *script, FailureKind kind, Capability *ret, Failure *f) {
         _cleanup_(script_result_done) ScriptResult result = {};
         _cleanup_(freep) char *unknown = NULL, *text = NULL;
         int r;
 
         r = run(c, script, SCRIPT_CAPABILITIES, SCRIPT_GET, CALLOUT_NONE, CODEC_PROVIDES, ANSWER_MAX,
                         &result);
-        if (r < 0)
-                return r == -ENOMEM ? r : 0;
-        if (result.end != SCRIPT_EXITED) {
-                report(c, script, &result, true);
+        if (r == -ENOEXEC)
                 return 0;
-        }
-        if (is_not_mine(&result) || result.output_cut || result.output_size == 0)
+        if (r < 0)
+                return fail_by_start(kind, script, r, f);
+        if (result.end != SCRIPT_EXITED)
+                report(c, script, &result, true);
+        if (was_ended(&result))
+                return fail_by_end(c, kind, script, SCRIPT_CAPABILITIES, SCRIPT_GET, &result, f);
+        if (result.end != SCRIPT_EXITED || is_not_mine(&result) || result.output_cut ||
+                        result.output_size == 0)
                 return 0;
 
         /* Most of those that are not versioned print a usage and fail: that is no news. */
         r = codec_parse_capabilities(result.output, result.output_size, ret, &unknown);
-        if (r < 0)
-                return r == -ENOMEM ? r : 0;
+        if (r == -EBADMSG)
+                return 0;
+        if (r < 0 || free_and_strdup(&ret->script, script) < 0)
+                return failure_set(f, FAILURE_NO_MEMORY, 0, NULL, NULL);
         if (unknown &&
                         asprintf(&text, "it supports \"%.*s\", which is not known here",
                                         (int) NAME_LENGTH_MAX, unknown) >= 0)
                 say(c, script, text_make_printable(text), false);
-        return free_and_strdup(&ret->script, script) < 0 ? -ENOMEM : 1;
+        return 1;
 }
 
-static int probe(Callout *c, const Capability **ret) {
+static int probe(Callout *c, FailureKind kind, const Capability **ret, Failure *f) {
         _cleanup_(capability_done) Capability found = {}, copy = {};
         Callouts *all = c->all;
         int r = 0;
 
         if (free_and_strdup(&found.type, c->definition.type) < 0)
-                return -ENOMEM;
+                return failure_set(f, FAILURE_NO_MEMORY, 0, NULL, NULL);
         for (size_t i = 0; i < all->callouts.n && r == 0; i++)
-                r = probe_script(c, all->callouts.paths[i], &found);
+                r = probe_script(c, all->callouts.paths[i], kind, &found, f);
         if (r < 0)
                 return r;
 
         copy = (Capability){ .actions = found.actions, .events = found.events };
         if (free_and_strdup(&copy.type, found.type) < 0 || free_and_strdup(&copy.script, found.script) < 0 ||
                         capabilities_add(&all->learned, all->fingerprint, &found) < 0)
-                return -ENOMEM;
-        if (!all->is_fresh)
+                return failure_set(f, FAILURE_NO_MEMORY, 0, NULL, NULL);
+        /* What is no text cannot be told, and the next worker asks again. */
+        if (!all->is_fresh && (!copy.script || text_is_utf8(copy.script)))
                 all->listener.learned(all->fingerprint, &copy, all->listener.userdata);
 
         *ret = capabilities_find(&all->learned, c->definition.type);
         return 0;
 }
 
-/* Who is responsible for the type. Return: 1 and the capability of a versioned script; 0 if there is none;
- * -ENOMEM. */
-static int find_versioned(Callout *c, const Capability **ret) {
+/* Who is responsible for the type. While a script has not said whether it is, nobody else is: its refusal may
+ * be the one that counts. Return: 1 and the capability of a versioned script; 0 if there is none; a negative
+ * errno, and @f says why, as a failure of @kind. */
+static int find_versioned(Callout *c, FailureKind kind, const Capability **ret, Failure *f) {
         Callouts *all = c->all;
         int r;
 
@@ -422,7 +443,7 @@ static int find_versioned(Callout *c, const Capability **ret) {
         if (!*ret && all->known->fingerprint == all->fingerprint)
                 *ret = capabilities_find(all->known, c->definition.type);
         if (!*ret) {
-                r = probe(c, ret);
+                r = probe(c, kind, ret, f);
                 if (r < 0)
                         return r;
         }
@@ -468,10 +489,8 @@ static int call_script(const Callout *c, const EventCall *call, const char *scri
         r = run(c, script, call->action, call->event, call->state, call->input, call->output_max, &result);
         if (r == -ENOEXEC && may_decline)
                 return 0;
-        if (r == -ENOMEM)
-                return failure_set(f, FAILURE_NO_MEMORY, 0, NULL, NULL);
         if (r < 0)
-                return fail(f, call->failure, script, r == -ENOEXEC ? "it cannot be executed" : strerror(-r));
+                return fail_by_start(call->failure, script, r, f);
         if (may_decline && is_not_mine(&result))
                 return 0;
 
@@ -508,9 +527,9 @@ static int call_event(
         if (c->all->callouts.n == 0 || isempty(c->definition.type))
                 return 0;
 
-        r = find_versioned(c, &capability);
+        r = find_versioned(c, call->failure, &capability, f);
         if (r < 0)
-                return failure_set(f, FAILURE_NO_MEMORY, 0, NULL, NULL);
+                return r;
         if (r > 0 && !supports(capability, call->action, call->event))
                 return fail_unsupported(call->failure, capability, call->action, call->event, f);
 
@@ -612,9 +631,9 @@ int callout_live(Callout *c, Failure *f) {
         if (c->all->callouts.n == 0 || isempty(c->definition.type))
                 return 0;
 
-        r = find_versioned(c, &capability);
+        r = find_versioned(c, call.failure, &capability, f);
         if (r < 0)
-                return failure_set(f, FAILURE_NO_MEMORY, 0, NULL, NULL);
+                return r;
         if (r == 0 || !supports(capability, call.action, call.event))
                 return 0;
         return call_script(c, &call, capability->script, false, &result, f);

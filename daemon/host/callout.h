@@ -8,7 +8,9 @@
  *
  * What is otherwise than in mdevctl: a script that is killed by a signal or by the time-out has failed;
  * nothing that a script prints can make us fail, it is bounded, and what is no text is not believed; what
- * scripts support is asked once and then known; notifiers are sorted, and given the definition. */
+ * scripts support is asked once and then known, and a script that was kept from saying it (by the time-out, a
+ * SIGKILL, or because it could not be started now) holds the action up instead of being passed over;
+ * notifiers are sorted, and given the definition. */
 
 #include "model/capabilities.h"
 #include "model/definition.h"
@@ -21,7 +23,7 @@ typedef struct CalloutListener {
         /* What a script printed on its standard error, or how it failed. Borrowed; valid UTF-8. */
         void (*said)(const char *script, const char *text, bool failed, void *userdata);
 
-        /* What was found out about a type, to be given to the next worker. Taken over. */
+        /* What was found out about a type, to be given to the next worker; valid UTF-8. Taken over. */
         void (*learned)(uint64_t fingerprint, Capability *capability, void *userdata);
 
         void *userdata;

@@ -279,9 +279,11 @@ static void test_killed(void **state) {
         assert_refused("/" LIB "a", "it was killed by signal 15 (Terminated) (event pre, action start)");
         assert_said("!a: it was killed by signal 15 (Terminated)\n");
 
-        put_script(LIB "a", "kill -KILL $$");
-        assert_refused("/" LIB "a", "it was killed by signal 9 (Killed) (event pre, action start)");
-        assert_said("!a: it was killed by signal 9 (Killed)\n!a: it was killed by signal 9 (Killed)\n");
+        put_script(LIB "a", "kill -SEGV $$");
+        assert_refused("/" LIB "a",
+                        "it was killed by signal 11 (Segmentation fault) (event pre, action start)");
+        assert_said("!a: it was killed by signal 11 (Segmentation fault)\n"
+                    "!a: it was killed by signal 11 (Segmentation fault)\n");
 }
 
 static pid_t pid_in(const char *path) {
@@ -452,8 +454,8 @@ static void test_capabilities(void **state) {
                                 "\", which is not known here\n" },
                 { "printf '{\"supports\":{\"version\":1,\"actions\":[\"start\"],\"events\":[\"pre\"]}}'; exit 2",
                                 false, "" },
-                { "printf '{\"supports\":{\"version\":1,\"actions\":[\"start\"],\"events\":[\"pre\"]}}'; kill -9 $$",
-                                false, "!v: it was killed by signal 9 (Killed)\n" },
+                { "printf '{\"supports\":{\"version\":1,\"actions\":[\"start\"],\"events\":[\"pre\"]}}'; kill -SEGV $$",
+                                false, "!v: it was killed by signal 11 (Segmentation fault)\n" },
                 { "printf '{\"supports\":{\"version\":\"1\",\"actions\":[],\"events\":[]}}'", false, "" },
                 { "printf '{\"supports\":{\"version\":-1,\"actions\":[],\"events\":[]}}'", false, "" },
                 { "printf '{\"supports\":{\"version\":4294967296,\"actions\":[],\"events\":[]}}'", false,
@@ -487,6 +489,57 @@ static void test_capabilities(void **state) {
                                                "a post start success\n");
                 assert_said(rows[i].said);
         }
+}
+
+/* Whoever was kept from saying whether it is responsible may be the one that would have refused. */
+static void test_capabilities_not_told(void **state) {
+        (void) state;
+
+        told.remembers = true;
+        told.timeout_sec = 1;
+        put_script(LIB "a", "exit 0");
+        put_script(LIB "v",
+                        "if [ $6 = capabilities ]; then\n"
+                        "  case $(cat $MDEVCTL_ENV_ROOT/how) in kill) kill -KILL $$;; hang) sleep 1000;; esac\n"
+                        "  echo '{\"supports\":{\"version\":1,\"actions\":[\"start\"],\"events\":[\"pre\"]}}'\n"
+                        "  exit 0\n"
+                        "fi\n"
+                        "exit 2");
+
+        tree_put("how", "kill");
+        assert_refused("/" LIB "v", "it was killed by signal 9 (Killed) (event get, action capabilities)");
+        assert_log("a get capabilities none\nv get capabilities none\n");
+        assert_said("!v: it was killed by signal 9 (Killed)\n");
+        tree_put("how", "hang");
+        assert_refused("/" LIB "v",
+                        "it had not ended after 1 s, and was killed (event get, action capabilities)");
+        assert_log("a get capabilities none\nv get capabilities none\n");
+        assert_said("!v: it had not ended after 1 s, and was killed\n");
+        assert_int_equal(told.n_learned, 0);
+
+        told.timeout_sec = 60;
+        tree_put("how", "answer");
+        assert_refused("/" LIB "v", "it exited with status 2 (event pre, action start)");
+        assert_log("a get capabilities none\nv get capabilities none\nv pre start none\n");
+        assert_said("!v: it exited with status 2\n");
+        assert_int_equal(told.n_learned, 1);
+}
+
+/* Any bytes can be a file's name; what is no text is asked, and heard, but cannot be told to others. */
+static void test_capabilities_of_no_text(void **state) {
+        (void) state;
+
+        told.remembers = true;
+        put_script(LIB "v\xff",
+                        "[ $6 = capabilities ] &&\n"
+                        "  echo '{\"supports\":{\"version\":1,\"actions\":[\"start\"],\"events\":[\"pre\"]}}' &&\n"
+                        "  exit 0\n"
+                        "exit 2");
+        for (unsigned i = 0; i < 2; i++) {
+                assert_refused("/" LIB "v?", "it exited with status 2 (event pre, action start)");
+                assert_log("v\xff get capabilities none\nv\xff pre start none\n");
+        }
+        assert_int_equal(told.n_learned, 0);
 }
 
 static void test_question(void **state) {
@@ -727,6 +780,8 @@ int main(void) {
                 TEST(test_versioned_wins),
                 TEST(test_unsupported),
                 TEST(test_capabilities),
+                TEST(test_capabilities_not_told),
+                TEST(test_capabilities_of_no_text),
                 TEST(test_question),
                 TEST(test_cache),
                 TEST(test_cache_of_what_is_new),
