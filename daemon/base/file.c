@@ -42,7 +42,7 @@ int fd_write_all(int fd, const void *data, size_t size) {
         return 0;
 }
 
-int file_read_listed_at(int dir_fd, const char *name, size_t max, char **ret, size_t *ret_size) {
+static int read_at(int dir_fd, const char *name, int flags, size_t max, char **ret, size_t *ret_size) {
         _cleanup_(freep) char *buffer = NULL;
         _cleanup_(closep) int fd = -EBADF;
         size_t size = 0, room;
@@ -50,7 +50,7 @@ int file_read_listed_at(int dir_fd, const char *name, size_t max, char **ret, si
 
         /* It may be another one by now. O_NONBLOCK: the open of a FIFO without a writer must not hang; it
          * means nothing to a file. */
-        fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+        fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | flags);
         if (fd < 0)
                 return -errno;
         if (fstat(fd, &st) < 0)
@@ -100,15 +100,27 @@ int file_read_listed_at(int dir_fd, const char *name, size_t max, char **ret, si
         return 0;
 }
 
-int file_read_at(int dir_fd, const char *name, size_t max, char **ret, size_t *ret_size) {
+int file_read_listed_at(int dir_fd, const char *name, size_t max, char **ret, size_t *ret_size) {
+        return read_at(dir_fd, name, O_NOFOLLOW, max, ret, ret_size);
+}
+
+/* To open a device is to do something to it: tapes rewind, watchdogs wake. */
+static bool is_to_be_opened(int dir_fd, const char *name, int flags) {
         struct stat st;
 
-        /* To open a device is to do something to it: tapes rewind, watchdogs wake. */
-        if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) >= 0 && !S_ISREG(st.st_mode) &&
-                        !S_ISLNK(st.st_mode))
-                return -ENOTSUP;
+        return fstatat(dir_fd, name, &st, flags) < 0 || S_ISREG(st.st_mode) || S_ISLNK(st.st_mode);
+}
 
-        return file_read_listed_at(dir_fd, name, max, ret, ret_size);
+int file_read_at(int dir_fd, const char *name, size_t max, char **ret, size_t *ret_size) {
+        if (!is_to_be_opened(dir_fd, name, AT_SYMLINK_NOFOLLOW))
+                return -ENOTSUP;
+        return read_at(dir_fd, name, O_NOFOLLOW, max, ret, ret_size);
+}
+
+int file_read_linked_at(int dir_fd, const char *name, size_t max, char **ret, size_t *ret_size) {
+        if (!is_to_be_opened(dir_fd, name, 0))
+                return -ENOTSUP;
+        return read_at(dir_fd, name, 0, max, ret, ret_size);
 }
 
 void file_remove_stray_at(int dir_fd, const char *name) {

@@ -23,6 +23,9 @@ int file_read_at(int dir_fd, const char *name, size_t max, char **ret, size_t *r
  * it is opened, and then refused. */
 int file_read_listed_at(int dir_fd, const char *name, size_t max, char **ret, size_t *ret_size);
 
+/* The same through symbolic links: for where only those can make one who may change the file as well. */
+int file_read_linked_at(int dir_fd, const char *name, size_t max, char **ret, size_t *ret_size);
+
 /**
  * file_write_atomic_at() - put a file in place, wholly or not at all
  * @temporary_dir_fd: an open directory on the same file system, in which the temporary file is made

@@ -6,6 +6,8 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 #include "base/file.h"
 #include "host/config.h"
@@ -114,20 +116,28 @@ void config_parse(char *text, const char *path, Config *config, ConfigProblemFn 
         }
 }
 
+/* Whether there is none: a link to /dev/null is none, as everywhere in systemd's world, but one that leads
+ * nowhere is a mistake. */
+static bool is_none(int root_fd, const char *path, int error) {
+        struct stat st;
+
+        if (error == -ENOENT)
+                return fstatat(root_fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0;
+        return fstatat(root_fd, path, &st, 0) >= 0 && S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3);
+}
+
 static int load_file(int root_fd, const char *path, Config *config, ConfigProblemFn problem, void *userdata) {
         _cleanup_(freep) char *text = NULL;
         size_t size;
         int r;
 
-        r = file_read_at(root_fd, path, CONFIG_FILE_MAX, &text, &size);
-        if (r == -ENOENT)
-                return 0;
+        r = file_read_linked_at(root_fd, path, CONFIG_FILE_MAX, &text, &size);
         if (r == -ENOMEM)
                 return r;
-        if (r < 0)
-                problem(path, 0, strerror(-r), userdata);
-        else
+        if (r >= 0)
                 config_parse(text, path, config, problem, userdata);
+        else if (!is_none(root_fd, path, r))
+                problem(path, 0, strerror(-r), userdata);
         return 0;
 }
 

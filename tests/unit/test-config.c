@@ -141,6 +141,19 @@ static void test_load(void **state) {
         assert_int_equal(config.authorizations_max, 1);
         assert_string_equal(problems, "0:Operation not supported;");
 
+        /* Where files are links: one that is turned off, one that lies elsewhere, one that leads nowhere. */
+        problems[0] = '\0';
+        assert_int_equal(unlinkat(root_fd, "etc/mdevd/mdevd.conf.d/15-fifo.conf", 0), 0);
+        assert_int_equal(unlinkat(root_fd, "etc/mdevd/mdevd.conf.d/20-b.conf", 0), 0);
+        assert_int_equal(symlinkat("/dev/null", root_fd, "etc/mdevd/mdevd.conf.d/20-b.conf"), 0);
+        write_file(root_fd, "elsewhere", "[Limits]\nOperationsMax=7\n");
+        assert_int_equal(symlinkat("../../../elsewhere", root_fd, "etc/mdevd/mdevd.conf.d/25-l.conf"), 0);
+        assert_int_equal(symlinkat("nowhere", root_fd, "etc/mdevd/mdevd.conf.d/26-n.conf"), 0);
+        assert_int_equal(config_load(root_fd, &config, note_problem, problems), 0);
+        assert_int_equal(config.devices_max, 2);
+        assert_int_equal(config.operations_max, 7);
+        assert_string_equal(problems, "0:No such file or directory;");
+
         sprintf(command, "rm -r %s", directory);
         assert_int_equal(system(command), 0);
 }
