@@ -28,7 +28,7 @@
 #include "bus/turns.h"
 
 /* One call is served for so much that is read, if there is always more to read: a message is one, and each
- * KiB is. To refuse one costs little, but not nothing. */
+ * KiB is of those that are measured. To refuse one costs little, but not nothing. */
 #define READ_MAX 1024U
 
 /* And so much is read before, if there is always something else to do. */
@@ -200,6 +200,15 @@ static int read_figure(sd_bus_message *reply, const char *wanted, uint32_t *ret)
         return r < 0 ? r : -ENODATA;
 }
 
+/* Whether the bus is one that never tells; any other error may be another one the next time. */
+static bool never_tells(sd_bus_message *reply, int r) {
+        return r == -ENODATA || sd_bus_message_is_method_error(reply, SD_BUS_ERROR_UNKNOWN_METHOD) ||
+                        sd_bus_message_is_method_error(reply, SD_BUS_ERROR_UNKNOWN_INTERFACE) ||
+                        sd_bus_message_is_method_error(reply, SD_BUS_ERROR_UNKNOWN_OBJECT) ||
+                        sd_bus_message_is_method_error(reply, SD_BUS_ERROR_NOT_SUPPORTED) ||
+                        sd_bus_message_is_method_error(reply, SD_BUS_ERROR_ACCESS_DENIED);
+}
+
 static int ask(Turns *t, const char *name, sd_bus_message_handler_t answered) {
         return sd_bus_call_method_async(t->bus, &t->question, "org.freedesktop.DBus", "/org/freedesktop/DBus",
                         "org.freedesktop.DBus.Debug.Stats", "GetConnectionStats", answered, t, "s", name);
@@ -214,7 +223,7 @@ static int on_own_figures(sd_bus_message *reply, void *userdata, sd_bus_error *e
         t->n_answers = 0;
         r = read_figure(reply, "IncomingBytes", &size);
         if (r < 0) {
-                t->cannot_ask = true;
+                t->cannot_ask = never_tells(reply, r);
                 log_debug("The bus does not tell how much of its clients' they have not read, ignoring: %s",
                                 strerror(-r));
         }
@@ -223,6 +232,17 @@ static int on_own_figures(sd_bus_message *reply, void *userdata, sd_bus_error *e
         return 0;
 }
 
+/* Those that are held are looked at in a moment. */
+static void look_again(Turns *t) {
+        int enabled;
+
+        if (sd_event_source_get_enabled(t->again, &enabled) >= 0 && enabled != SD_EVENT_OFF)
+                return;
+        (void) sd_event_source_set_time_relative(t->again, UNREAD_AGAIN_USEC);
+        (void) sd_event_source_set_enabled(t->again, SD_EVENT_ONESHOT);
+}
+
+/* The one that was asked about is the first that is not held: none is served or let go before the answer. */
 static int on_figures(sd_bus_message *reply, void *userdata, sd_bus_error *e _unused_) {
         uint32_t size = 0;
         Turns *t = userdata;
@@ -237,6 +257,7 @@ static int on_figures(sd_bus_message *reply, void *userdata, sd_bus_error *e _un
         /* One that has gone has nothing to read any more. */
         if (read_figure(reply, "OutgoingBytes", &size) >= 0 && size > UNREAD_SIZE_MAX) {
                 l->is_held = true;
+                look_again(t);
                 serve_next(t);
         } else
                 serve(t, l);
@@ -246,6 +267,10 @@ static int on_figures(sd_bus_message *reply, void *userdata, sd_bus_error *e _un
 static int on_again(sd_event_source *source _unused_, uint64_t usec _unused_, void *userdata) {
         Turns *t = userdata;
 
+        if (t->question) {
+                look_again(t);
+                return 0;
+        }
         for (Line *l = t->first; l; l = l->next)
                 l->is_held = false;
         /* Have they read? */
@@ -258,7 +283,6 @@ static int on_again(sd_event_source *source _unused_, uint64_t usec _unused_, vo
 static void serve_next(Turns *t) {
         uint64_t n_unwritten = 0;
         Line *l = t->first;
-        int enabled;
 
         if (!l || t->turn || t->question)
                 return;
@@ -275,10 +299,6 @@ static void serve_next(Turns *t) {
                 l = l->next;
         if (l && (!t->is_crowded || ask(t, l->sender, on_figures) < 0))
                 serve(t, l);
-        else if (!l && sd_event_source_get_enabled(t->again, &enabled) >= 0 && enabled == SD_EVENT_OFF) {
-                (void) sd_event_source_set_time_relative(t->again, UNREAD_AGAIN_USEC);
-                (void) sd_event_source_set_enabled(t->again, SD_EVENT_ONESHOT);
-        }
 }
 
 /* Whether sd-bus was handed a message and has not come to it. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* Calls, and whatever else the loop has to do. There is no bus in between here, so the other end says itself
- * who sends. */
+ * who sends, and how much of whose messages the bus would have. */
 
 #include "unit.h"
 
@@ -63,12 +63,58 @@ static int on_answer(sd_bus_message *m, void *userdata _unused_, sd_bus_error *e
         return 0;
 }
 
+/* The bus's figures: of mdevd, ":1.0", and of clients. */
+static uint32_t own_size, sizes[10];
+static bool answers_figures;
+static sd_bus_message *unanswered;
+static const char *figures_error;
+static unsigned n_asked;
+
+int __wrap_sd_bus_get_unique_name(sd_bus *bus, const char **ret);
+
+int __wrap_sd_bus_get_unique_name(sd_bus *bus _unused_, const char **ret) {
+        *ret = ":1.0";
+        return 0;
+}
+
+static void answer_figures(sd_bus_message *m) {
+        const char *name;
+
+        assert_true(sd_bus_message_read(m, "s", &name) > 0);
+        if (figures_error)
+                assert_true(sd_bus_reply_method_errorf(m, figures_error, "No.") >= 0);
+        else
+                assert_true(sd_bus_reply_method_return(m, "a{sv}", 2, "IncomingBytes", "u", own_size,
+                                            "OutgoingBytes", "u", sizes[name[strlen(name) - 1] - '0']) >= 0);
+}
+
+static int on_question(sd_bus_message *m, void *userdata _unused_, sd_bus_error *error _unused_) {
+        n_asked++;
+        if (answers_figures)
+                answer_figures(m);
+        else {
+                assert_null(unanswered);
+                unanswered = sd_bus_message_ref(m);
+        }
+        return 1;
+}
+
+static const sd_bus_vtable bus_vtable[] = {
+        SD_BUS_VTABLE_START(0),
+        SD_BUS_METHOD("GetConnectionStats", "s", "a{sv}", on_question, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_VTABLE_END,
+};
+
 static int set_up(void **state) {
         sd_id128_t id;
         int fds[2];
 
         (void) state;
-        n_answers = n_others = 0;
+        n_answers = n_others = n_asked = 0;
+        own_size = 0;
+        memset(sizes, 0, sizeof sizes);
+        answers_figures = true;
+        figures_error = NULL;
         memset(order, 0, sizeof order);
 
         assert_int_equal(sd_event_new(&event), 0);
@@ -85,6 +131,9 @@ static int set_up(void **state) {
 
         assert_int_equal(sd_bus_new(&client), 0);
         assert_int_equal(sd_bus_set_fd(client, fds[1], fds[1]), 0);
+        assert_int_equal(sd_bus_add_object_vtable(client, NULL, "/org/freedesktop/DBus",
+                                         "org.freedesktop.DBus.Debug.Stats", bus_vtable, NULL),
+                        0);
         assert_true(sd_bus_start(client) >= 0);
         return 0;
 }
@@ -246,6 +295,92 @@ static void test_several_others(void **state) {
                 (void) sd_event_source_disable_unref(others[i]);
 }
 
+/* Clients that do not read */
+
+#define MANY (64U * 1024 * 1024)
+
+static int on_time(sd_event_source *source _unused_, uint64_t usec _unused_, void *userdata) {
+        *(bool *) userdata = true;
+        return 0;
+}
+
+/* Goes on until the daemon has looked again at those that are held, or could have. */
+static void go_on_for_a_while(void) {
+        bool is_over = false;
+
+        assert_true(sd_event_add_time_relative(event, NULL, CLOCK_MONOTONIC, 150000, 0, on_time, &is_over) >=
+                        0);
+        while (!is_over) {
+                while (sd_bus_process(client, NULL) > 0)
+                        ;
+                assert_true(sd_event_run(event, 10000) >= 0);
+        }
+}
+
+/* So many answers that the bus is asked how much it has, and it has a lot. */
+static void crowd(void) {
+        own_size = MANY;
+        for (unsigned i = 1; i <= 64; i++) {
+                call_as(":1.9");
+                (void) wait_for(i);
+        }
+        assert_int_equal(n_asked, 0);
+        memset(order, 0, sizeof order);
+}
+
+/* One client's figure is not another's, however long it takes. */
+static void test_who_does_not_read(void **state) {
+        (void) state;
+
+        crowd();
+        sizes[1] = MANY;
+        call_as(":1.1");
+        while (n_asked < 2)
+                go_on();
+        go_on();
+
+        answers_figures = false;
+        call_as(":1.2");
+        while (!unanswered)
+                go_on();
+        go_on_for_a_while();
+        answers_figures = true;
+        answer_figures(unanswered);
+        unanswered = sd_bus_message_unref(unanswered);
+        (void) wait_for(65);
+        assert_string_equal(order, "2");
+
+        /* It is served when it has read, even if another never ends. */
+        sizes[1] = 0;
+        for (unsigned i = 66; i < CALLS_MAX && !strchr(order, '1'); i++) {
+                call_as(":1.2");
+                (void) wait_for(i);
+                go_on_for_a_while();
+        }
+        assert_non_null(strchr(order, '1'));
+}
+
+/* A bus that does not tell is not asked again; one that cannot tell just now is. */
+static void test_bus_does_not_tell(void **state) {
+        (void) state;
+
+        figures_error = "org.freedesktop.DBus.Error.NoMemory";
+        for (unsigned i = 1; i <= 130; i++) {
+                order[0] = '\0';
+                call_as(":1.1");
+                (void) wait_for(i);
+        }
+        assert_int_equal(n_asked, 2);
+
+        figures_error = "org.freedesktop.DBus.Error.UnknownMethod";
+        for (unsigned i = 131; i <= 400; i++) {
+                order[0] = '\0';
+                call_as(":1.1");
+                (void) wait_for(i);
+        }
+        assert_int_equal(n_asked, 3);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_answered, set_up, tear_down),
@@ -255,6 +390,8 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_other_events_and_who_comes_late, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_other_events_and_a_second_turn, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_several_others, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_who_does_not_read, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_bus_does_not_tell, set_up, tear_down),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
