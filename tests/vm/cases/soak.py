@@ -463,14 +463,17 @@ class Soak:
         self.host.killed_worker = -1
 
     def weigh(self):
-        """Who serves, how much memory is its own in KiB, how many files it has open, how many workers there are: when
-        those that were kept for more work are gone again."""
+        """Who serves, how much memory is its own in KiB, how many files it has open beside a socket and a pidfd for each
+        of its children, how many workers there are: when those that were kept for more work are gone again."""
         with contextlib.suppress(AssertionError):
             wait_until(lambda: len(service.workers()) <= WORKERS)
         pid = self.bus.pid_of()
         rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
         private = sum(map(int, re.findall(r"^Private_\w+: +(\d+) kB", rollup, re.MULTILINE)))
-        self.memory.append((pid, private, len(os.listdir(f"/proc/{pid}/fd")), len(service.workers())))
+        # Who has ended, but has not been waited for, is a child and no worker any more.
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        files = len(os.listdir(f"/proc/{pid}/fd")) - 2 * len(children)
+        self.memory.append((pid, private, files, len(service.workers())))
 
     # The end
 
