@@ -34,8 +34,8 @@ typedef struct Watched {
 struct Watch {
         int root_fd;
         int fd;
-        int above, top; /* watch descriptors; negative: there is no such folder */
-        Watched *parents;
+        int above, top;   /* watch descriptors; negative: there is no such folder */
+        Watched *parents; /* by wd */
         size_t n_parents, n_allocated;
 
         char *buffer;
@@ -87,12 +87,25 @@ static int add_watch(Watch *w, int dir_fd, uint32_t mask) {
         return wd < 0 ? -errno : wd;
 }
 
-static Watched *find(Watch *w, int wd) {
-        for (size_t i = 0; i < w->n_parents; i++)
-                if (w->parents[i].wd == wd)
-                        return &w->parents[i];
+/* Where @wd is in the list, or would be. */
+static size_t place_of(const Watch *w, int wd) {
+        size_t low = 0, high = w->n_parents;
 
-        return NULL;
+        while (low < high) {
+                size_t middle = low + (high - low) / 2;
+
+                if (w->parents[middle].wd < wd)
+                        low = middle + 1;
+                else
+                        high = middle;
+        }
+        return low;
+}
+
+static Watched *find(Watch *w, int wd) {
+        size_t i = place_of(w, wd);
+
+        return i < w->n_parents && w->parents[i].wd == wd ? &w->parents[i] : NULL;
 }
 
 static void forget(Watch *w, int wd) {
@@ -105,7 +118,18 @@ static void forget(Watch *w, int wd) {
         if (!gone)
                 return;
         free(gone->parent);
-        *gone = w->parents[--w->n_parents];
+        w->n_parents--;
+        memmove(gone, gone + 1, (size_t) (w->parents + w->n_parents - gone) * sizeof *gone);
+}
+
+/* The kernel gives each directory a larger number than the one before, so this is nearly always the end. */
+static Watched *insert(Watch *w, int wd) {
+        Watched *new = &w->parents[place_of(w, wd)];
+
+        memmove(new + 1, new, (size_t) (w->parents + w->n_parents - new) * sizeof *new);
+        w->n_parents++;
+        *new = (Watched){ .wd = wd };
+        return new;
 }
 
 static int add_parent(Watch *w, int top_fd, const char *name) {
@@ -127,11 +151,7 @@ static int add_parent(Watch *w, int top_fd, const char *name) {
                 return wd;
 
         /* The same directory has the same descriptor, under whatever name. */
-        known = find(w, wd);
-        if (!known) {
-                known = &w->parents[w->n_parents++];
-                *known = (Watched){ .wd = wd };
-        }
+        known = find(w, wd) ?: insert(w, wd);
         free(known->parent);
         known->parent = TAKE_PTR(copy);
         return 0;
