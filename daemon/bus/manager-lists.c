@@ -50,7 +50,20 @@ int method_get_parent(sd_bus_message *m, void *userdata, sd_bus_error *error) {
 
 /* Lists */
 
-#define ROW_SIZE 128U /* of a row that has no parent, type and attributes */
+#define ROW_SIZE 128U       /* of a row that has no parent, type and attributes */
+#define PARENT_ROW_SIZE 32U /* of one with no text in it */
+#define TYPE_ROW_SIZE 48U   /* the same */
+
+/* Counts what goes into an answer. @advice: what to do if it gets too large. */
+static int count_row(
+                size_t *reply_size, size_t size, const char *what, const char *advice, sd_bus_error *error) {
+        *reply_size += size;
+        if (*reply_size <= REPLY_SIZE_MAX)
+                return 0;
+        return sd_bus_error_setf(error, MDEVD_ERROR_LIMITS_EXCEEDED,
+                        "These are too many %s for one answer, which may be of %u bytes. %s", what,
+                        REPLY_SIZE_MAX, advice);
+}
 
 typedef struct Filter {
         Uuid uuid, after, until;
@@ -96,14 +109,13 @@ static int append_row(sd_bus_message *reply, const Device *d, const char *parent
                         !tristate_matches(filter->active, active))
                 return 0;
 
-        filter->reply_size += ROW_SIZE + strlen(parent) + strlen(type) + attributes_reply_size(attributes);
-        if (filter->reply_size > REPLY_SIZE_MAX)
-                return sd_bus_error_setf(error, MDEVD_ERROR_LIMITS_EXCEEDED,
-                                "These are too many devices for one answer, which may be of %u bytes. Give a filter: "
-                                "some of them with \"limit\", and those behind with \"after\".",
-                                REPLY_SIZE_MAX);
-
-        r = sd_bus_message_open_container(reply, 'r', "ssssbbba(ss)");
+        r = count_row(&filter->reply_size,
+                        ROW_SIZE + strlen(parent) + strlen(type) + attributes_reply_size(attributes),
+                        "devices",
+                        "Give a filter: some of them with \"limit\", and those behind with \"after\".",
+                        error);
+        if (r >= 0)
+                r = sd_bus_message_open_container(reply, 'r', "ssssbbba(ss)");
         if (r >= 0)
                 r = sd_bus_message_append(reply, "ssssbbb", UUID_TEXT(&d->uuid), state_of_row(d, lives_here),
                                 parent, type, (int) active, (int) defined,
@@ -228,11 +240,11 @@ int method_list_devices(sd_bus_message *m, void *userdata, sd_bus_error *error) 
         return sd_bus_send(NULL, reply, NULL);
 }
 
-int method_list_parents(sd_bus_message *m, void *userdata, sd_bus_error *error _unused_) {
+int method_list_parents(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         _cleanup_(message_unrefp) sd_bus_message *reply = NULL;
         _cleanup_(freep) Parent **parents = NULL;
+        size_t n = 0, size = 0;
         Bus *b = userdata;
-        size_t n = 0;
         int r;
 
         r = registry_list_parents(manager_registry(b->manager), &parents, &n);
@@ -247,9 +259,13 @@ int method_list_parents(sd_bus_message *m, void *userdata, sd_bus_error *error _
                 return r;
         for (size_t i = 0; i < n; i++) {
                 const Parent *p = parents[i];
+                const char *path = p->present ? strempty(p->path) : "", *driver = strempty(p->driver);
 
-                r = sd_bus_message_append(reply, "(ssbs)", p->name, p->present ? strempty(p->path) : "",
-                                (int) p->present, strempty(p->driver));
+                r = count_row(&size, PARENT_ROW_SIZE + strlen(p->name) + strlen(path) + strlen(driver),
+                                "parents", "ListDevices names them with their definitions, some at a time.",
+                                error);
+                if (r >= 0)
+                        r = sd_bus_message_append(reply, "(ssbs)", p->name, path, (int) p->present, driver);
                 if (r < 0)
                         return r;
         }
@@ -259,11 +275,17 @@ int method_list_parents(sd_bus_message *m, void *userdata, sd_bus_error *error _
         return sd_bus_send(NULL, reply, NULL);
 }
 
-static int append_types_of(sd_bus_message *reply, const Parent *p) {
+static int append_types_of(sd_bus_message *reply, const Parent *p, size_t *size, sd_bus_error *error) {
         for (size_t i = 0; i < p->types.n; i++) {
                 const Type *t = &p->types.types[i];
                 int r;
 
+                r = count_row(size,
+                                TYPE_ROW_SIZE + strlen(p->name) + strlen(t->name) + strlen(t->label) +
+                                                strlen(t->device_api) + strlen(t->description),
+                                "types", "Ask for those of one parent.", error);
+                if (r < 0)
+                        return r;
                 r = sd_bus_message_append(reply, "(sssssu)", p->name, t->name, t->label, t->device_api,
                                 t->description, t->available_instances);
                 if (r < 0)
@@ -273,10 +295,10 @@ static int append_types_of(sd_bus_message *reply, const Parent *p) {
         return 0;
 }
 
-static int send_types(const Call *c) {
+static int send_types(const Call *c, sd_bus_error *error) {
         _cleanup_(message_unrefp) sd_bus_message *reply = NULL;
         _cleanup_(freep) Parent **parents = NULL;
-        size_t n = 0;
+        size_t n = 0, size = 0;
         int r;
 
         r = registry_list_parents(manager_registry(c->bus->manager), &parents, &n);
@@ -291,7 +313,7 @@ static int send_types(const Call *c) {
         for (size_t i = 0; i < n; i++) {
                 if (c->parent && !streq(c->parent, parents[i]->name))
                         continue;
-                r = append_types_of(reply, parents[i]);
+                r = append_types_of(reply, parents[i], &size, error);
                 if (r < 0)
                         return r;
         }
@@ -302,6 +324,7 @@ static int send_types(const Call *c) {
 }
 
 static void reply_types(const Failure *f, const Uuid *uuid _unused_, void *userdata) {
+        _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
         _cleanup_(call_freep) Call *c = userdata;
         int r;
 
@@ -309,9 +332,9 @@ static void reply_types(const Failure *f, const Uuid *uuid _unused_, void *userd
                 call_fail(c, f);
                 return;
         }
-        r = send_types(c);
+        r = send_types(c, &error);
         if (r < 0)
-                (void) sd_bus_reply_method_errno(c->message, r, NULL);
+                (void) sd_bus_reply_method_errno(c->message, r, &error);
 }
 
 int method_list_types(sd_bus_message *m, void *userdata, sd_bus_error *error) {
