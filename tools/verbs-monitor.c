@@ -200,6 +200,7 @@ static int write_text(const Change *c) {
                 write_changes(c);
                 break;
 
+        case CHANGE_AGAIN:
         case _CHANGE_MAX:
                 break;
         }
