@@ -67,17 +67,42 @@ static int add_one(Many *m, const char *uuid) {
         return 0;
 }
 
+static int uuid_text_order(const void *a, const void *b) {
+        const Device *left = a, *right = b;
+
+        return strcmp(left->uuid, right->uuid);
+}
+
+/* Whichever parent they are on, as a device may have definitions on others. In the order of UUIDs. */
+static int read_active(Many *m, Devices *ret) {
+        int r;
+
+        r = devices_read(m->bus, DEVICES_ACTIVE, DEVICES_WITHOUT_ATTRIBUTES, NULL, NULL, ret);
+        if (r >= 0 && ret->n > 0)
+                qsort(ret->list, ret->n, sizeof *ret->list, uuid_text_order);
+        return r;
+}
+
 /* Those that are not yet what they are to be. */
 static int add_all(Many *m) {
+        const char *parent = arguments_get(m->arguments, OPTION_PARENT);
+        _cleanup_(devices_done) Devices devices = {}, active = {};
         bool start = streq(m->method, "Start");
-        _cleanup_(devices_done) Devices devices = {};
         int r;
 
         r = devices_read(m->bus, start ? DEVICES_DEFINED : DEVICES_ACTIVE, DEVICES_WITHOUT_ATTRIBUTES, NULL,
-                        arguments_get(m->arguments, OPTION_PARENT), &devices);
-        for (size_t i = 0; i < devices.n && r >= 0; i++)
-                if (devices.list[i].active != start)
-                        r = add_one(m, devices.list[i].uuid);
+                        parent, &devices);
+        if (r >= 0 && start && !parent)
+                r = read_active(m, &active);
+        for (size_t i = 0; i < devices.n && r >= 0; i++) {
+                const Device *d = &devices.list[i];
+
+                if (d->active == start)
+                        continue;
+                if (active.n > 0 && bsearch(d, active.list, active.n, sizeof *d, uuid_text_order))
+                        continue;
+                r = add_one(m, d->uuid);
+        }
         return r;
 }
 

@@ -504,6 +504,18 @@ class TestMany:
         assert f"Error: {U[3]}: " in cli.fails("start", "--all")
         assert cli.ok("start", "--all", "-p", "p") == ""
 
+    def test_all_but_those_that_live_elsewhere(self, card):
+        """One that has other definitions, or none there, is started all the same; with a parent it is asked for."""
+        card.tree.define("p", U[1], definition())
+        card.tree.define("q", U[1], definition("x"))
+        card.tree.define("q", U[2], definition("x"))
+        card.tree.definition("p", U[2]).unlink()
+        card.tree.definition("r", U[3]).unlink()
+        cli = card.start()
+        assert cli.ok("start", "--all") == cli.ok("start", "--all", "-p", "p") == ""
+        text = cli.fails("start", "--all", "-p", "q")
+        assert text.count("Error: ") == 2 and f"Error: {U[1]}: " in text and f"Error: {U[2]}: " in text
+
     def test_at_once(self, host):
         """The second is at the driver while the first still is."""
         host.tree.add_parent("p")
