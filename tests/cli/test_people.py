@@ -641,7 +641,8 @@ class TestVerify:
         text = self.verify(card).stdout.decode()
         assert "p/nonsense: error: the file's name is not a UUID\n" in text
         assert "error: the same device is defined in another file beside it" in text
-        assert "error: marked for autostart, and so is" in text
+        # Which is a way to have it on the first that has room.
+        assert "note: marked for autostart, and so is" in text and "error: marked" not in text
         assert f"p/{U[5]}: error: parent p does not offer type x\n" in text
         assert f"p/{U[1]}: error: the device is active with another type, t, than is defined, u\n" in text
 
@@ -680,6 +681,28 @@ class TestVerify:
         card.start()
         done = self.verify(card)
         assert done.returncode == 1 and f"{U[1]}: error: the device is orphaned" in done.stdout.decode()
+
+    @pytest.mark.parametrize("ours", [True, False])
+    def test_one_that_is_being_created(self, card, ours):
+        """As long as the driver is at it the device has no type, and is no other one than is defined."""
+        create = card.tree.sys / "devices/p/mdev_supported_types/t/create"
+        create.unlink()
+        os.mkfifo(create)
+        card.tree.define("p", U[4], definition())
+        cli = card.start()
+        if ours:
+            start = Terminal(cli, "start", "-u", U[4], stderr=True)
+            assert cli.ok("wait", U[4], "--state=creating") == ""
+        card.tree.add_device("p", "t", U[4]).joinpath("mdev_type").unlink()
+        if not ours:
+            card.daemon.rescan()
+        done = self.verify(card)
+        alone = card.cli("verify", f"--root={card.tree.path}")
+        if ours:
+            assert read_fifo(create) == U[4]
+            start.end()
+        assert (done.returncode, done.stderr) == (0, b"") and U[4] not in done.stdout.decode()
+        assert alone.returncode == 0
 
     def test_no_daemon(self, card):
         done = self.verify(card)
