@@ -773,6 +773,47 @@ class TestOffline:
         assert run("list", "-d") == f"{U[1]} q k manual\n"
         assert run("list", "-d", "--dumpjson", "-u", U[1]).startswith('{\n  "mdev_type": "k"')
 
+    LOWER = U[1].replace("0000-0000", "abcd-ef00")
+    UPPER = LOWER.upper()
+
+    def test_a_file_in_another_case(self, image, refused):
+        """Its name is the UUID all the same: it is a definition."""
+        run, root = image
+        folder = root / "etc/mdevctl.d/p"
+        folder.mkdir(parents=True)
+        (folder / self.UPPER).write_text(definition())
+        text = definition("k").encode()
+        for words in ["-t", "k"], ["-t", "k", "--alternate"], ["--jsonfile=/dev/stdin"]:
+            said = refused("define", "-u", self.LOWER, "-p", "p", *words, input=text)
+            assert f"Device {self.LOWER} is defined on parent p already" in said
+        assert os.listdir(folder) == [self.UPPER]
+        run("modify", "-u", self.LOWER, "-t", "k")
+        assert json.loads((folder / self.UPPER).read_text())["mdev_type"] == "k" and os.listdir(folder) == [self.UPPER]
+
+    def test_two_files_on_one_parent(self, image):
+        """They are one definition, which is in that of the usual name."""
+        run, root = image
+        folder = root / "etc/mdevctl.d/p"
+        folder.mkdir(parents=True)
+        (folder / self.UPPER).write_text(definition("u"))
+        (folder / self.LOWER).write_text(definition())
+        run("modify", "-u", self.LOWER, "-p", "p", "--auto")
+        run("modify", "-u", self.LOWER, "-t", "m")
+        assert json.loads((folder / self.LOWER).read_text()) == {"mdev_type": "m", "start": "auto", "attrs": []}
+        assert json.loads((folder / self.UPPER).read_text())["mdev_type"] == "u"
+
+    def test_modify_defines_on_another_parent(self, image, refused):
+        """As with a daemon: a file says all that there is to say."""
+        run, root = image
+        run("define", "-u", U[1], "-p", "p", "-t", "t")
+        words = ["modify", "-u", U[1], "-p", "q", "--jsonfile=/dev/stdin"]
+        text = definition("k", "auto").encode()
+        assert f"Device {U[1]} is defined on parent p already" in refused(*words, input=text)
+        assert run(*words, "--alternate", input=text) == ""
+        assert run("list", "-d") == f"{U[1]} p t manual\n{U[1]} q k auto\n"
+        assert run(*words, input=definition("m").encode()) == ""
+        assert run("list", "-d") == f"{U[1]} p t manual\n{U[1]} q m manual\n"
+
     def test_underspecified(self, image, refused):
         assert "--parent" in refused("define", "-u", U[1])
         assert "--type" in refused("define", "-u", U[1], "-p", "p")
