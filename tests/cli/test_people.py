@@ -957,3 +957,22 @@ def test_a_change_between_the_answers(host):
     changed = ("org.mdevd1.Manager", {"NDevices": ("u", 7)}, [])
     fake.after["GetAll"] = new_signal(manager, "PropertiesChanged", "sa{sv}as", changed)
     assert host.cli.ok("wait", U[0], "--state=defined") == ""
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("LastError", ("(sss)", ("x.Broken", "It broke.", "twice"))),
+        ("Attributes", ("a(sss)", [("a", "1", "2")])),
+        ("Attributes", ("a(s" + "s" * 40 + ")", [("a",) + ("1",) * 40])),
+        ("Definitions", ("a(ssba(sss))", [("p", "t", True, [("a", "1", "2")])])),
+        ("Definitions", ("a(ssba(ss)i)", [("p", "t", True, [("a", "1")], 7)])),
+    ],
+    ids=repr,
+)
+def test_structures_with_more_members_than_there_are(host, name, value):
+    """What a daemon elsewhere says is not to be believed: there are no names for these."""
+    device = {"UUID": ("s", U[0]), "State": ("s", "defined"), "Parent": ("s", "p"), "Type": ("s", "t"), name: value}
+    FakeDaemon(host.bus.address, {f"/org/mdevd1/device/{U[0].replace('-', '_')}": {"org.mdevd1.Device": device}})
+    for words in ["status"], ["show", "--json", U[0]], ["monitor"]:
+        assert host.cli.fails(*words) == "Error: The answer of mdevd cannot be read: Bad message\n"
