@@ -11,6 +11,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "model/uuid.h"
 #include "tools/arguments.h"
 #include "tools/quantity.h"
 #include "tools/text.h"
@@ -246,6 +247,7 @@ static int take_word(Arguments *a, const char *word) {
 static void check_value(Arguments *a, OptionId id, const char *value) {
         uint64_t usec;
         uint32_t number;
+        Uuid uuid;
 
         switch (options[id].kind) {
         case VALUE_NONE:
@@ -272,7 +274,7 @@ static void check_value(Arguments *a, OptionId id, const char *value) {
                 break;
 
         case VALUE_UUID:
-                if (!text_is_uuid(value))
+                if (uuid_from_text(value, &uuid) < 0)
                         (void) fault(a,
                                         "Invalid value '%s' for '%s': a UUID is 32 hexadecimal digits, with or "
                                         "without dashes",

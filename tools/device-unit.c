@@ -20,13 +20,20 @@ typedef struct Start {
         sd_bus *bus;
         const char *uuid;
         bool ours;
+        char *told; /* why it waits */
 } Start;
+
+/* Refusals because of what others are at. When that ends nothing need have changed: an undefine that a script
+ * refuses leaves no trace. */
+static bool will_pass(const sd_bus_error *error) {
+        return sd_bus_error_has_name(error, MDEVD_ERROR_TRY_AGAIN) ||
+                        sd_bus_error_has_name(error, MDEVD_ERROR_LIMITS_EXCEEDED);
+}
 
 /* Refusals that another state of things may do away with; it will be told by a signal. */
 static bool may_pass(const sd_bus_error *error) {
         static const char *const names[] = {
                 MDEVD_ERROR_EXISTS,
-                MDEVD_ERROR_TRY_AGAIN,
                 MDEVD_ERROR_NOT_FOUND,
                 MDEVD_ERROR_PARENT_ABSENT,
                 MDEVD_ERROR_NO_SUCH_TYPE,
@@ -52,9 +59,20 @@ static int call(sd_bus *bus, const char *method, const char *uuid, sd_bus_error 
         return client_try(bus, m, r, error, NULL);
 }
 
+/* Once, however often it is tried. */
+static void tell_waiting(char **told, const sd_bus_error *error) {
+        const char *message = strempty(error->message);
+
+        if (streq_ptr(*told, message))
+                return;
+        fprintf(stderr, "Waiting: %s\n", message);
+        /* If there is no memory for it, it is told twice. */
+        (void) free_and_strdup(told, message);
+}
+
 /* A change of a parent, or of the device, is a reason to try again; others are none. */
 static bool concerns(const Start *s, const Change *c) {
-        return c->kind == CHANGE_PICTURE || c->object == VALUE_PARENT ||
+        return c->kind == CHANGE_PICTURE || c->kind == CHANGE_AGAIN || c->object == VALUE_PARENT ||
                         streq_ptr(value_string(c->value, "uuid"), s->uuid);
 }
 
@@ -79,9 +97,9 @@ static int on_change(const Picture *p, const Change *c, void *userdata) {
                 s->ours = true;
                 return 1;
         }
-        if (may_pass(&error)) {
-                fprintf(stderr, "Waiting: %s\n", error.message);
-                return 0;
+        if (will_pass(&error) || may_pass(&error)) {
+                tell_waiting(&s->told, &error);
+                return will_pass(&error) ? PICTURE_AGAIN : 0;
         }
         return client_complain(r, &error, s->uuid);
 }
@@ -98,6 +116,7 @@ static int start(const char *uuid, int runtime_fd) {
                 return r;
         s.bus = caller;
         r = picture_follow(bus, UINT64_MAX, -1, on_change, &s);
+        free(s.told);
         if (r < 0 || !s.ours)
                 return r;
 
@@ -112,6 +131,7 @@ static int start(const char *uuid, int runtime_fd) {
 static int stop(const char *uuid, int runtime_fd) {
         _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
         _cleanup_(sd_bus_flush_close_unrefp) sd_bus *bus = NULL;
+        _cleanup_(freep) char *told = NULL;
         struct stat st;
         int r;
 
@@ -121,7 +141,11 @@ static int stop(const char *uuid, int runtime_fd) {
         if (r < 0)
                 return r;
 
-        r = call(bus, "Stop", uuid, &error);
+        while ((r = call(bus, "Stop", uuid, &error)) < 0 && will_pass(&error)) {
+                tell_waiting(&told, &error);
+                sd_bus_error_free(&error);
+                (void) usleep(PICTURE_AGAIN_USEC);
+        }
         if (r < 0 && !sd_bus_error_has_name(&error, MDEVD_ERROR_NOT_ACTIVE) &&
                         !sd_bus_error_has_name(&error, MDEVD_ERROR_NOT_FOUND))
                 return client_complain(r, &error, uuid);

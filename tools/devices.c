@@ -194,15 +194,16 @@ int devices_begin(sd_bus *bus, DevicesWhich which, DevicesHow how, const char *u
 static int ask_also(DevicesQuestion *q, const AskingFilter *filter, Devices *devices) {
         int r;
 
+        q->second = asking_free(q->second);
         r = asking_begin(q->bus, filter, &q->second);
         return r < 0 ? r : asking_finish(q->second, devices);
 }
 
 /* To the daemon these are not active. They are asked for when it has told the active ones, so that one that
  * becomes orphaned meanwhile is not in neither answer. */
-static int ask_for_orphaned(DevicesQuestion *q, Devices *devices) {
+static int ask_for_orphaned(DevicesQuestion *q, DevicesHow how, Devices *devices) {
         const AskingFilter orphaned = {
-                .uuid = q->uuid, .parent = q->parent, .state = "orphaned", .how = q->how
+                .uuid = q->uuid, .parent = q->parent, .state = "orphaned", .how = how
         };
 
         return ask_also(q, &orphaned, devices);
@@ -214,15 +215,20 @@ static int ask_for_live_types(DevicesQuestion *q, Devices *devices) {
                 .uuid = q->uuid, .parent = q->parent, .active = true, .how = DEVICES_WITHOUT_ATTRIBUTES
         };
         size_t n = devices->n;
-        bool any_active = false;
-        int r;
+        bool any_active = false, any_orphaned = false;
+        int r = 0;
 
-        for (size_t i = 0; i < n; i++)
-                any_active |= devices->list[i].active;
-        if (!any_active)
-                return 0;
+        for (size_t i = 0; i < n; i++) {
+                bool is_orphaned = streq(devices->list[i].state, "orphaned");
 
-        r = ask_also(q, &active, devices);
+                any_orphaned |= is_orphaned;
+                any_active |= devices->list[i].active && !is_orphaned;
+        }
+
+        if (any_active)
+                r = ask_also(q, &active, devices);
+        if (r >= 0 && any_orphaned)
+                r = ask_for_orphaned(q, DEVICES_WITHOUT_ATTRIBUTES, devices);
         return r < 0 ? r : take_live_types(devices, n);
 }
 
@@ -232,7 +238,7 @@ int devices_finish(DevicesQuestion *q, Devices *ret) {
 
         r = asking_finish(q->first, &devices);
         if (r >= 0 && q->which == DEVICES_ACTIVE)
-                r = ask_for_orphaned(q, &devices);
+                r = ask_for_orphaned(q, q->how, &devices);
         if (r >= 0)
                 devices_sort(&devices);
         if (r >= 0 && q->which == DEVICES_DEFINED)

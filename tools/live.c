@@ -3,27 +3,31 @@
 #include <dirent.h>
 
 #include "api/mdevd-names.h"
+#include "model/name.h"
 #include "tools/live.h"
 
+/* As host/callout.c has them. */
 static const char *const script_directories[] = {
-        "usr/lib/mdevctl/scripts.d/callouts",
-        "etc/mdevctl.d/scripts.d/callouts",
+        "usr/lib/mdevctl/" SCRIPTS_FOLDER "/callouts",
+        "etc/mdevctl.d/" SCRIPTS_FOLDER "/callouts",
 };
 
-static bool directory_has_files(const char *path) {
+/* To that, as to mdevctl, every entry is a script, whatever its name begins or ends with. What cannot be read
+ * here the daemon can. */
+static bool directory_may_have_scripts(const char *path) {
         DIR *directory = opendir(path);
         struct dirent *entry;
         bool found = false;
 
         if (!directory)
-                return false;
+                return errno != ENOENT && errno != ENOTDIR;
         while (!found && (entry = readdir(directory)))
-                found = entry->d_name[0] != '.';
+                found = !streq(entry->d_name, ".") && !streq(entry->d_name, "..");
         (void) closedir(directory);
         return found;
 }
 
-static bool scripts_are_there(void) {
+static bool scripts_may_be_there(void) {
         bool found = client_is_elsewhere();
 
         for (size_t i = 0; i < ELEMENTSOF(script_directories) && !found; i++) {
@@ -32,7 +36,7 @@ static bool scripts_are_there(void) {
                 if (asprintf(&path, "%s/%s", strempty(getenv("MDEVCTL_ENV_ROOT")), script_directories[i]) < 0)
                         path = NULL;
                 else
-                        found = directory_has_files(path);
+                        found = directory_may_have_scripts(path);
         }
 
         return found;
@@ -72,7 +76,7 @@ static bool set_attributes(sd_bus *bus, Devices *devices, Device *d) {
 }
 
 void live_set_attributes(sd_bus *bus, Devices *devices) {
-        bool can_ask = bus && devices->n > 0 && scripts_are_there();
+        bool can_ask = bus && devices->n > 0 && scripts_may_be_there();
 
         for (size_t i = 0; i < devices->n; i++)
                 devices->list[i].configuration.n_attributes = 0;

@@ -51,13 +51,26 @@ static const char *get(const Change *c, OptionId id) {
         return arguments_get(c->arguments, id);
 }
 
-/* A StoreFn. */
-static int add_parent(const char *parent, const char *name _unused_, const Uuid *uuid _unused_,
-                const char *text _unused_, size_t size _unused_, int error _unused_, void *userdata) {
+static bool is_defined_on(const Change *c, const char *parent) {
+        for (char **p = c->parents; p && *p; p++)
+                if (streq(*p, parent))
+                        return true;
+
+        return false;
+}
+
+/* A StoreFn. The same UUID may be the name of several files of a parent, in several forms: that is one
+ * definition. What cannot be read may have another. */
+static int add_parent(const char *parent, const char *name _unused_, const Uuid *uuid,
+                const char *text _unused_, size_t size _unused_, int error, void *userdata) {
         Change *c = userdata;
         size_t n = 0;
         char **larger;
 
+        if (!uuid)
+                return error;
+        if (is_defined_on(c, parent))
+                return 0;
         while (c->parents && c->parents[n])
                 n++;
         larger = reallocarray(c->parents, n + 2, sizeof *larger);
@@ -137,6 +150,22 @@ static bool alternate_is_allowed(const Change *c) {
         return is_flag(c, OPTION_ALTERNATE) || streq(c->arguments->program, "mdevctl");
 }
 
+/* Whether it is there, under whatever form of its name, or elsewhere. */
+static int refuse_second(const Change *c, const char *parent) {
+        _cleanup_(failure_done) Failure f = FAILURE_INIT;
+
+        if (is_defined_on(c, parent)) {
+                (void) failure_set_device(&f, &c->uuid, parent, NULL);
+                return complain_failure(failure_set(&f, FAILURE_EXISTS_DEFINED, 0, NULL, NULL), &f);
+        }
+        if (!c->parents || alternate_is_allowed(c))
+                return 0;
+        return complain(-EEXIST,
+                        "Device %s is defined on parent %s already. Choose another UUID, or give "
+                        "'--alternate' if it is to have a second definition",
+                        UUID_TEXT(&c->uuid), c->parents[0]);
+}
+
 static int define(Change *c) {
         const char *parent = get(c, OPTION_PARENT), *type = get(c, OPTION_TYPE);
         _cleanup_(definition_done) Definition d = {};
@@ -146,12 +175,9 @@ static int define(Change *c) {
                 return complain(-EINVAL, "Without mdevd no %s follows from anything: give '%s'",
                                 parent ? "type" : "parent",
                                 OPTION_TEXT(parent ? OPTION_TYPE : OPTION_PARENT));
-        for (char **p = c->parents; p && *p && !alternate_is_allowed(c); p++)
-                if (!streq(*p, parent))
-                        return complain(-EEXIST,
-                                        "Device %s is defined on parent %s already. Choose another UUID, or give "
-                                        "'--alternate' if it is to have a second definition",
-                                        UUID_TEXT(&c->uuid), *p);
+        r = refuse_second(c, parent);
+        if (r < 0)
+                return r;
         if (!c->has_uuid)
                 c->uuid = uuid_random();
 
@@ -282,7 +308,8 @@ int verb_modify_offline(const Arguments *a) {
         r = begin(a, &c);
         if (r < 0)
                 return r;
-        if (c.json && !c.parents)
+        /* A file says all that there is to say, so there need not be a definition yet. */
+        if (c.json && !is_defined_on(&c, get(&c, OPTION_PARENT)))
                 return define(&c);
         r = pick_parent(&c, &parent);
         if (r < 0 || !c.json)

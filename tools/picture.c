@@ -198,6 +198,7 @@ json_object *picture_find_parent(const Picture *p, const char *name) {
 typedef struct Follower {
         sd_bus *bus;
         sd_event *event;
+        sd_event_source *again;
         sd_bus_slot *calls[2];
         uint64_t timeout_usec;
         Picture picture;
@@ -211,6 +212,7 @@ static void follower_done(Follower *f) {
         for (size_t i = 0; i < ELEMENTSOF(f->calls); i++)
                 (void) sd_bus_slot_unref(f->calls[i]);
         picture_done(&f->picture);
+        (void) sd_event_source_unref(f->again);
         if (f->event)
                 (void) sd_bus_detach_event(f->bus);
         (void) sd_event_unref(f->event);
@@ -223,10 +225,30 @@ static int finish(Follower *f, int result) {
         return 0;
 }
 
+static int on_again(sd_event_source *source, uint64_t usec, void *userdata);
+
+static int call_again(Follower *f) {
+        int r;
+
+        f->again = sd_event_source_unref(f->again);
+        r = sd_event_add_time_relative(
+                        f->event, &f->again, CLOCK_MONOTONIC, PICTURE_AGAIN_USEC, 1, on_again, f);
+        return r < 0 ? complain(r, "mdevd cannot be followed: %s", strerror(-r)) : 0;
+}
+
 static int tell(Follower *f, const Change *change) {
         int r = f->done ? 0 : f->fn(&f->picture, change, f->userdata);
 
+        if (r == PICTURE_AGAIN)
+                r = call_again(f);
         return r == 0 ? 0 : finish(f, r < 0 ? r : 0);
+}
+
+static int on_again(sd_event_source *source _unused_, uint64_t usec _unused_, void *userdata) {
+        Follower *f = userdata;
+
+        /* Without a daemon there is nothing to look at, and its coming back is told. */
+        return f->picture.devices ? tell(f, &(Change){ .kind = CHANGE_AGAIN }) : 0;
 }
 
 /* Whatever was in a message cannot be read: nothing that follows could be trusted. */

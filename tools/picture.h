@@ -43,7 +43,8 @@ typedef enum ChangeKind {
         CHANGE_ADDED,
         CHANGE_CHANGED,
         CHANGE_REMOVED,
-        CHANGE_LOST, /* the daemon is gone, and the picture is empty */
+        CHANGE_LOST,  /* the daemon is gone, and the picture is empty */
+        CHANGE_AGAIN, /* none: PICTURE_AGAIN asked for it */
         _CHANGE_MAX,
 } ChangeKind;
 
@@ -55,7 +56,12 @@ typedef struct Change {
         json_object *changes; /* if changed: keys and values that are new */
 } Change;
 
-/* Return: 0 to go on; 1 that is enough; a negative errno. */
+/* What ends with everything as it was is not told by any signal. */
+#define PICTURE_AGAIN 2
+#define PICTURE_AGAIN_USEC (500 * 1000U)
+
+/* Return: 0 to go on; 1 that is enough; PICTURE_AGAIN to go on, and to be called after that time, too, with
+ * CHANGE_AGAIN; a negative errno. */
 typedef int (*PictureFn)(const Picture *p, const Change *change, void *userdata);
 
 /**

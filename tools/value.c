@@ -7,6 +7,7 @@
 /* How a structure's members are called. */
 typedef struct Shape {
         const char *const *names;
+        size_t n_names;
         const struct Shape *member; /* of the structures within */
 } Shape;
 
@@ -18,12 +19,12 @@ static const char *const type_names[] = { "type", "name", "device_api", "descrip
 static const char *const invalid_names[] = { "path", "reason" };
 static const char *const trouble_names[] = { "name", "message", "since_usec" };
 
-static const Shape attribute_shape = { attribute_names, NULL };
-static const Shape definition_shape = { definition_names, &attribute_shape };
-static const Shape error_shape = { error_names, NULL };
-static const Shape type_shape = { type_names, NULL };
-static const Shape invalid_shape = { invalid_names, NULL };
-static const Shape trouble_shape = { trouble_names, NULL };
+static const Shape attribute_shape = { attribute_names, ELEMENTSOF(attribute_names), NULL };
+static const Shape definition_shape = { definition_names, ELEMENTSOF(definition_names), &attribute_shape };
+static const Shape error_shape = { error_names, ELEMENTSOF(error_names), NULL };
+static const Shape type_shape = { type_names, ELEMENTSOF(type_names), NULL };
+static const Shape invalid_shape = { invalid_names, ELEMENTSOF(invalid_names), NULL };
+static const Shape trouble_shape = { trouble_names, ELEMENTSOF(trouble_names), NULL };
 
 typedef struct Property {
         const char *name, *key;
@@ -179,6 +180,8 @@ static int read_structure(sd_bus_message *m, const char *contents, const Shape *
         for (size_t i = 0; (r = sd_bus_message_at_end(m, false)) == 0; i++) {
                 json_object *member = NULL;
 
+                if (i == shape->n_names)
+                        return -EBADMSG;
                 r = read_value(m, shape->member, &member);
                 if (r < 0)
                         return r;

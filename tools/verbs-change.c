@@ -192,14 +192,14 @@ static int get_index(const char *index, uint32_t *ret) {
  * file is written anew, as mdevctl 1.2 does. */
 static int append_changes(sd_bus_message *m, const Arguments *a, const Device *d, uint32_t index) {
         const char *type = arguments_get(a, OPTION_TYPE), *name = arguments_get(a, OPTION_ADDATTR);
-        bool delete = arguments_have(a, OPTION_DELATTR), is_auto = arguments_have(a, OPTION_AUTO),
+        bool removes = arguments_have(a, OPTION_DELATTR), is_auto = arguments_have(a, OPTION_AUTO),
              is_manual = arguments_have(a, OPTION_MANUAL);
         int r;
 
         /* There is no last one, which is fine. */
-        if (delete &&index == AT_THE_END && d && d->configuration.n_attributes == 0)
-                delete = false;
-        if (!type && !name && !delete &&!is_auto && !is_manual)
+        if (removes && index == AT_THE_END && d && d->configuration.n_attributes == 0)
+                removes = false;
+        if (!type && !name && !removes && !is_auto && !is_manual)
                 type = device_defined_type(d);
 
         r = sd_bus_message_open_container(m, 'a', "{sv}");
@@ -207,7 +207,7 @@ static int append_changes(sd_bus_message *m, const Arguments *a, const Device *d
                 r = client_append_string(m, "type", type);
         if (r >= 0 && (is_auto || is_manual))
                 r = client_append_bool(m, "autostart", is_auto);
-        if (r >= 0 && delete)
+        if (r >= 0 && removes)
                 r = sd_bus_message_append(m, "{sv}", "remove-attribute", "u", index);
         if (r >= 0 && name)
                 r = sd_bus_message_append(m, "{sv}", "add-attribute", "(uss)", index, name,

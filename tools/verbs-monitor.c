@@ -116,7 +116,7 @@ static void write_capacity(const Change *c) {
         }
 }
 
-/* @text: what is to be said if the value is not a sentence of its own */
+/* A value with a message is told by that, which is a sentence. */
 static void write_value(const Change *c, const char *key, json_object *value) {
         json_object *message = json_object_object_get(value, "message");
 
@@ -200,6 +200,7 @@ static int write_text(const Change *c) {
                 write_changes(c);
                 break;
 
+        case CHANGE_AGAIN:
         case _CHANGE_MAX:
                 break;
         }

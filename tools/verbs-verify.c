@@ -72,6 +72,11 @@ static bool same(json_object *a, json_object *b, const char *key) {
         return json_object_equal(json_object_object_get(a, key), json_object_object_get(b, key));
 }
 
+/* Both may be "", as long as the driver that creates the device has not come to it. */
+static bool types_differ(const char *a, const char *b) {
+        return !isempty(a) && !isempty(b) && !streq(a, b);
+}
+
 static json_object *find_one(json_object *list, const char *key, const char *wanted) {
         for (size_t i = 0; i < value_count(list); i++) {
                 json_object *one = json_object_array_get_idx(list, i);
@@ -114,8 +119,8 @@ static int check_other_files(Verification *v, json_object *file) {
                         r = wrong(v, file, NULL, "the same device is defined in %s, too",
                                         value_string(other, "path"));
                 else if (value_bool(file, "autostart") && value_bool(other, "autostart"))
-                        r = wrong(v, file, NULL,
-                                        "marked for autostart, and so is %s: only one of them can be started",
+                        r = odd(v, file, NULL,
+                                        "marked for autostart, and so is %s: the first of them whose parent has room is started",
                                         value_string(other, "path"));
         }
 
@@ -153,7 +158,7 @@ static int check_against_sysfs(Verification *v, json_object *file) {
                                 : odd(v, file, NULL, "the device is %s on another parent, %s",
                                                   value_string(device, "state"),
                                                   value_string(device, "parent"));
-        if (device && !streq(value_string(device, "type"), type))
+        if (device && types_differ(value_string(device, "type"), type))
                 return wrong(v, file, NULL, "the device is %s with another type, %s, than is defined, %s",
                                 value_string(device, "state"), value_string(device, "type"), type);
         if (!offers)
@@ -240,7 +245,8 @@ static int check_daemon_sees_devices(Verification *v) {
                 if (!known || streq(value_string(known, "state"), "defined"))
                         r = wrong(v, NULL, device, "sysfs has the device %s, and mdevd has it not",
                                         value_string(device, "state"));
-                else if (!same(device, known, "parent") || !same(device, known, "type"))
+                else if (!same(device, known, "parent") ||
+                                types_differ(value_string(device, "type"), value_string(known, "type")))
                         r = wrong(v, NULL, device,
                                         "sysfs has the device on parent %s with type %s, mdevd on %s with %s",
                                         value_string(device, "parent"), value_string(device, "type"),

@@ -19,7 +19,7 @@ int verb_start(const Arguments *a);
 int verb_start_parent_mdevs(const Arguments *a);
 int verb_stop(const Arguments *a);
 
-/* verbs-list.c */
+/* verbs-list.c, -types.c */
 int verb_list(const Arguments *a);
 int verb_types(const Arguments *a);
 

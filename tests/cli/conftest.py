@@ -147,9 +147,9 @@ class Daemon:
 class Host:
     """A tree, its daemon, and the CLI that talks to it."""
 
-    def __init__(self, directory):
+    def __init__(self, directory, max_replies=None):
         self.tree = Tree(directory / "root")
-        self.bus = PrivateBus(directory, max_replies=50000)
+        self.bus = PrivateBus(directory, max_replies=max_replies)
         self.daemon = None
         self.directory = directory
         self.environment = self.bus.environment

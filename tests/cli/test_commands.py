@@ -684,6 +684,13 @@ esac
         assert cli.ok("list", "-d", "-vu", U[1]).count("@") == 2
         assert cli.ok("list") == LIST
 
+    @pytest.mark.parametrize("name", [".script", "script~", "..."])
+    def test_whatever_its_name_is(self, host, cli, name):
+        """To mdevctl every entry is a script, and so it is to mdevd."""
+        script = host.tree.definitions / "scripts.d/callouts/script"
+        script.rename(script.with_name(name))
+        assert cli.ok("list", "-vu", U[2]).count("@") == 2
+
     def test_a_script_that_fails(self, cli):
         done = cli("list", "-v")
         assert done.returncode == 0 and done.stdout.decode().replace(

@@ -504,6 +504,18 @@ class TestMany:
         assert f"Error: {U[3]}: " in cli.fails("start", "--all")
         assert cli.ok("start", "--all", "-p", "p") == ""
 
+    def test_all_but_those_that_live_elsewhere(self, card):
+        """One that has other definitions, or none there, is started all the same; with a parent it is asked for."""
+        card.tree.define("p", U[1], definition())
+        card.tree.define("q", U[1], definition("x"))
+        card.tree.define("q", U[2], definition("x"))
+        card.tree.definition("p", U[2]).unlink()
+        card.tree.definition("r", U[3]).unlink()
+        cli = card.start()
+        assert cli.ok("start", "--all") == cli.ok("start", "--all", "-p", "p") == ""
+        text = cli.fails("start", "--all", "-p", "q")
+        assert text.count("Error: ") == 2 and f"Error: {U[1]}: " in text and f"Error: {U[2]}: " in text
+
     def test_at_once(self, host):
         """The second is at the driver while the first still is."""
         host.tree.add_parent("p")
@@ -629,7 +641,8 @@ class TestVerify:
         text = self.verify(card).stdout.decode()
         assert "p/nonsense: error: the file's name is not a UUID\n" in text
         assert "error: the same device is defined in another file beside it" in text
-        assert "error: marked for autostart, and so is" in text
+        # Which is a way to have it on the first that has room.
+        assert "note: marked for autostart, and so is" in text and "error: marked" not in text
         assert f"p/{U[5]}: error: parent p does not offer type x\n" in text
         assert f"p/{U[1]}: error: the device is active with another type, t, than is defined, u\n" in text
 
@@ -668,6 +681,28 @@ class TestVerify:
         card.start()
         done = self.verify(card)
         assert done.returncode == 1 and f"{U[1]}: error: the device is orphaned" in done.stdout.decode()
+
+    @pytest.mark.parametrize("ours", [True, False])
+    def test_one_that_is_being_created(self, card, ours):
+        """As long as the driver is at it the device has no type, and is no other one than is defined."""
+        create = card.tree.sys / "devices/p/mdev_supported_types/t/create"
+        create.unlink()
+        os.mkfifo(create)
+        card.tree.define("p", U[4], definition())
+        cli = card.start()
+        if ours:
+            start = Terminal(cli, "start", "-u", U[4], stderr=True)
+            assert cli.ok("wait", U[4], "--state=creating") == ""
+        card.tree.add_device("p", "t", U[4]).joinpath("mdev_type").unlink()
+        if not ours:
+            card.daemon.rescan()
+        done = self.verify(card)
+        alone = card.cli("verify", f"--root={card.tree.path}")
+        if ours:
+            assert read_fifo(create) == U[4]
+            start.end()
+        assert (done.returncode, done.stderr) == (0, b"") and U[4] not in done.stdout.decode()
+        assert alone.returncode == 0
 
     def test_no_daemon(self, card):
         done = self.verify(card)
@@ -737,6 +772,47 @@ class TestOffline:
         run("undefine", "-u", U[1], "-p", "p")
         assert run("list", "-d") == f"{U[1]} q k manual\n"
         assert run("list", "-d", "--dumpjson", "-u", U[1]).startswith('{\n  "mdev_type": "k"')
+
+    LOWER = U[1].replace("0000-0000", "abcd-ef00")
+    UPPER = LOWER.upper()
+
+    def test_a_file_in_another_case(self, image, refused):
+        """Its name is the UUID all the same: it is a definition."""
+        run, root = image
+        folder = root / "etc/mdevctl.d/p"
+        folder.mkdir(parents=True)
+        (folder / self.UPPER).write_text(definition())
+        text = definition("k").encode()
+        for words in ["-t", "k"], ["-t", "k", "--alternate"], ["--jsonfile=/dev/stdin"]:
+            said = refused("define", "-u", self.LOWER, "-p", "p", *words, input=text)
+            assert f"Device {self.LOWER} is defined on parent p already" in said
+        assert os.listdir(folder) == [self.UPPER]
+        run("modify", "-u", self.LOWER, "-t", "k")
+        assert json.loads((folder / self.UPPER).read_text())["mdev_type"] == "k" and os.listdir(folder) == [self.UPPER]
+
+    def test_two_files_on_one_parent(self, image):
+        """They are one definition, which is in that of the usual name."""
+        run, root = image
+        folder = root / "etc/mdevctl.d/p"
+        folder.mkdir(parents=True)
+        (folder / self.UPPER).write_text(definition("u"))
+        (folder / self.LOWER).write_text(definition())
+        run("modify", "-u", self.LOWER, "-p", "p", "--auto")
+        run("modify", "-u", self.LOWER, "-t", "m")
+        assert json.loads((folder / self.LOWER).read_text()) == {"mdev_type": "m", "start": "auto", "attrs": []}
+        assert json.loads((folder / self.UPPER).read_text())["mdev_type"] == "u"
+
+    def test_modify_defines_on_another_parent(self, image, refused):
+        """As with a daemon: a file says all that there is to say."""
+        run, root = image
+        run("define", "-u", U[1], "-p", "p", "-t", "t")
+        words = ["modify", "-u", U[1], "-p", "q", "--jsonfile=/dev/stdin"]
+        text = definition("k", "auto").encode()
+        assert f"Device {U[1]} is defined on parent p already" in refused(*words, input=text)
+        assert run(*words, "--alternate", input=text) == ""
+        assert run("list", "-d") == f"{U[1]} p t manual\n{U[1]} q k auto\n"
+        assert run(*words, input=definition("m").encode()) == ""
+        assert run("list", "-d") == f"{U[1]} p t manual\n{U[1]} q m manual\n"
 
     def test_underspecified(self, image, refused):
         assert "--parent" in refused("define", "-u", U[1])
@@ -881,3 +957,22 @@ def test_a_change_between_the_answers(host):
     changed = ("org.mdevd1.Manager", {"NDevices": ("u", 7)}, [])
     fake.after["GetAll"] = new_signal(manager, "PropertiesChanged", "sa{sv}as", changed)
     assert host.cli.ok("wait", U[0], "--state=defined") == ""
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("LastError", ("(sss)", ("x.Broken", "It broke.", "twice"))),
+        ("Attributes", ("a(sss)", [("a", "1", "2")])),
+        ("Attributes", ("a(s" + "s" * 40 + ")", [("a",) + ("1",) * 40])),
+        ("Definitions", ("a(ssba(sss))", [("p", "t", True, [("a", "1", "2")])])),
+        ("Definitions", ("a(ssba(ss)i)", [("p", "t", True, [("a", "1")], 7)])),
+    ],
+    ids=repr,
+)
+def test_structures_with_more_members_than_there_are(host, name, value):
+    """What a daemon elsewhere says is not to be believed: there are no names for these."""
+    device = {"UUID": ("s", U[0]), "State": ("s", "defined"), "Parent": ("s", "p"), "Type": ("s", "t"), name: value}
+    FakeDaemon(host.bus.address, {f"/org/mdevd1/device/{U[0].replace('-', '_')}": {"org.mdevd1.Device": device}})
+    for words in ["status"], ["show", "--json", U[0]], ["monitor"]:
+        assert host.cli.fails(*words) == "Error: The answer of mdevd cannot be read: Bad message\n"
