@@ -107,19 +107,14 @@ static int on_gathered(sd_event_source *s _unused_, uint64_t usec _unused_, void
         _cleanup_(failure_done) Failure f = FAILURE_INIT;
         Manager *m = userdata;
         Watching *w = m->watching;
-        int r;
 
         w->timer = sd_event_source_disable_unref(w->timer);
-        if (w->everything) {
+        /* Without memory to list the places, all that is in them is read. What fails is owed: files.c knows.
+         */
+        if (w->everything || read_places(m) == -ENOMEM) {
                 w->everything = false;
-                r = files_scan(m, &f, NULL, NULL);
-                if (r < 0)
-                        w->everything = true;
-        } else
-                r = read_places(m);
-        if (r < 0 && r != -EBUSY)
-                log_warning_errno(r, "Definitions that have changed cannot be read now, ignoring: %s",
-                                strerror(-r));
+                (void) files_scan(m, &f, NULL, NULL);
+        }
 
         manager_commit(m);
         return 0;
