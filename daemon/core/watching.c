@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "core/manager-private.h"
 #include "host/watch.h"
+#include "model/name.h"
 
 #define GATHER_USEC (UINT64_C(30) * 1000)
 #define EVENTS_AT_ONCE 4096U
@@ -137,8 +138,10 @@ void watching_go_on(Manager *m) {
                 gather(m);
 }
 
+/* A name that is no text cannot be sent: then all of its folder is read. */
 static void take_in(Watching *w, const WatchEvent *e) {
         char where[2 * NAME_LENGTH_MAX + 2];
+        bool is_file = e->kind == WATCH_FILE && text_is_utf8(e->name);
         Place *p;
 
         if (e->kind == WATCH_EVERYTHING) {
@@ -146,11 +149,11 @@ static void take_in(Watching *w, const WatchEvent *e) {
                 return;
         }
 
-        (void) snprintf(where, sizeof where, "%s/%s", e->parent, e->kind == WATCH_FILE ? e->name : "");
+        (void) snprintf(where, sizeof where, "%s/%s", e->parent, is_file ? e->name : "");
         p = find_place(w, where);
         if (!p)
                 return;
-        p->has_uuid = e->kind == WATCH_FILE && uuid_from_text(e->name, &p->uuid) >= 0;
+        p->has_uuid = is_file && uuid_from_text(e->name, &p->uuid) >= 0;
         if (e->renamed_in)
                 p->n_renamed_in++;
         else if (e->deleted)

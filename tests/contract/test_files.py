@@ -148,3 +148,15 @@ def test_killed_while_somebody_waits(host, tree, mortal):
     assert known(client) == {(U[1], "p")}
     client.manager("Rescan")
     assert of_store(client) == []
+
+
+def test_a_name_that_is_no_text(host, tree):
+    """It is told, and those that came with it are read. (Nobody asks for a Rescan.)"""
+    client = host.start()
+    for name, text in ((b"\xff\xfe", MANUAL), (U[2], MANUAL), ("no uuid", MANUAL)):
+        put(tree, "p", name, text)
+    wait_until(lambda: invalid(client).keys() == {"p/??", "p/no uuid"})
+    assert known(client) == {(U[1], "p"), (U[2], "p")}
+    os.unlink(os.fsencode(tree.definitions / "p") + b"/\xff\xfe")
+    (tree.definitions / "p/no uuid").unlink()
+    wait_until(lambda: invalid(client) == {})
