@@ -116,12 +116,24 @@ static bool is_current(const Reading *reading) {
         return p && p->life == reading->life;
 }
 
-bool capacity_is_current(const Manager *m, const char *parent) {
-        const Reading *reading = m->readings;
+static Reading *find_reading(const Manager *m, const char *parent) {
+        Reading *reading = m->readings;
 
         while (reading && !streq(reading->parent, parent))
                 reading = reading->next;
+        return reading;
+}
+
+bool capacity_is_current(const Manager *m, const char *parent) {
+        const Reading *reading = find_reading(m, parent);
+
         return reading && is_current(reading);
+}
+
+uint64_t capacity_count_readings(const Manager *m, const char *parent) {
+        const Parent *p = registry_find_parent(m->registry, parent);
+
+        return p ? p->n_readings + (find_reading(m, parent) ? 1 : 0) : 0;
 }
 
 static int on_patience(sd_event_source *s _unused_, uint64_t usec _unused_, void *userdata) {
@@ -206,11 +218,9 @@ static int add_waiter(Waiter **list, Join *join) {
 /* Asks for a reading of @parent that begins from now on. @join: is told of its end; NULL: nobody is. */
 static int reading_request(Manager *m, const char *parent, Join *join) {
         const Parent *p = registry_find_parent(m->registry, parent);
-        Reading *reading = m->readings;
+        Reading *reading = find_reading(m, parent);
         int r;
 
-        while (reading && !streq(reading->parent, parent))
-                reading = reading->next;
         if (reading) {
                 reading->again = true;
                 return add_waiter(&reading->later, join);

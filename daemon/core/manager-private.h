@@ -213,6 +213,10 @@ void capacity_changed(Manager *m, const char *parent);
 /* Whether what a worker tells of a parent's types is about the parent that is there now. */
 bool capacity_is_current(const Manager *m, const char *parent);
 
+/* How many readings of a parent have begun in its time, by the count that its n_readings is of those that
+ * have ended. */
+uint64_t capacity_count_readings(const Manager *m, const char *parent);
+
 /* Of drivers that do not answer. */
 int capacity_list_troubles(const Manager *m, uint64_t now_usec, unsigned max, TroubleFn fn, void *userdata);
 
