@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 
 """The definitions on disk, when to read them goes wrong: it is done again until it is done, and what hangs on it with it.
-Kills are those of tests/unit/mortal-worker.c."""
+Kills are those of tests/unit/hapless-worker.c."""
 
 import os
 import pathlib
@@ -24,7 +24,7 @@ FEW, MANY = 2, 4
 def mortal(host, monkeypatch):
     """Kills so many of those that are to read definitions."""
     built = pathlib.Path(os.environ["MDEVD"]).absolute().parents[1] / "tests/unit"
-    monkeypatch.setenv("MDEVD_WORKER", str(built / "mortal-worker"))
+    monkeypatch.setenv("MDEVD_WORKER", str(built / "hapless-worker"))
     deaths = host.directory / "deaths"
 
     def kill(n):
