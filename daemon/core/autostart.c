@@ -241,12 +241,12 @@ static const bool is_transient[_FAILURE_MAX] = {
         [FAILURE_NO_MEMORY] = true,
 };
 
-static AttemptResult result_of(const Failure *f, const Attempt *last) {
+static AttemptResult result_of(const Failure *f, unsigned n_not_yet) {
         bool transient = is_transient[f->kind] || (f->kind == FAILURE_KERNEL && f->error == EAGAIN);
 
         if (f->kind == FAILURE_NO_CAPACITY)
                 return ATTEMPT_FULL;
-        return transient && (!last || last->n_not_yet < NOT_YET_MAX) ? ATTEMPT_NOT_YET : ATTEMPT_FAILED;
+        return transient && n_not_yet < NOT_YET_MAX ? ATTEMPT_NOT_YET : ATTEMPT_FAILED;
 }
 
 static int on_again(sd_event_source *s _unused_, uint64_t usec _unused_, void *userdata) {
@@ -271,10 +271,12 @@ static void try_again_later(Due *due, const char *parent) {
 
 static void attempt_failed(Due *due, const char *parent, const Failure *f) {
         const Parent *p = registry_find_parent(due->m->registry, parent);
-        AttemptResult result = result_of(f, autostart_find(&due->autostart, parent));
+        AttemptResult result;
 
-        if (p && p->present && autostart_remember(&due->autostart, p, result) >= 0 &&
-                        result == ATTEMPT_NOT_YET)
+        if (!p || !p->present)
+                return;
+        result = result_of(f, autostart_count_not_yet(&due->autostart, p));
+        if (autostart_remember(&due->autostart, p, result) >= 0 && result == ATTEMPT_NOT_YET)
                 try_again_later(due, parent);
 }
 
