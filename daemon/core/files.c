@@ -262,25 +262,38 @@ static void drop_unseen(Scan *s) {
         }
 }
 
+/* The files of a device in one parent's folder, or (without a parent) in all. */
+static void sweep_device(Scan *s, const char *parent, int length, const Uuid *uuid) {
+        _cleanup_(freep) char *folder = NULL;
+
+        if (asprintf(&folder, "%s%s%.*s", DEFINITIONS_PATH, length > 0 ? "/" : "", length, parent) < 0) {
+                folder = NULL;
+                return;
+        }
+        invalid_sweep_device(s->m, text_make_printable(folder), uuid, s->op);
+}
+
+static void sweep_path(Scan *s, const char *place) {
+        _cleanup_(freep) char *path = NULL;
+
+        if (asprintf(&path, DEFINITIONS_PATH "/%s", place) < 0) {
+                path = NULL;
+                return;
+        }
+        invalid_sweep(s->m, text_make_printable(path), s->op);
+}
+
 static void sweep_invalid(Scan *s) {
         if (!s->places && !s->spares_all)
                 invalid_sweep(s->m, NULL, s->op);
         for (char **place = s->places; place && *place; place++) {
                 const char *slash = strchr(*place, '/');
-                _cleanup_(freep) char *path = NULL;
-                bool is_device;
                 Uuid uuid;
 
-                is_device = uuid_from_text(slash + 1, &uuid) >= 0;
-                if (asprintf(&path, DEFINITIONS_PATH "/%.*s",
-                                    is_device ? (int) (slash - *place) : (int) strlen(*place), *place) < 0) {
-                        path = NULL;
-                        continue;
-                }
-                if (is_device)
-                        invalid_sweep_device(s->m, text_make_printable(path), &uuid, s->op);
+                if (uuid_from_text(slash + 1, &uuid) >= 0)
+                        sweep_device(s, *place, (int) (slash - *place), &uuid);
                 else
-                        invalid_sweep(s->m, text_make_printable(path), s->op);
+                        sweep_path(s, *place);
         }
 }
 

@@ -160,3 +160,32 @@ def test_a_name_that_is_no_text(host, tree):
     os.unlink(os.fsencode(tree.definitions / "p") + b"/\xff\xfe")
     (tree.definitions / "p/no uuid").unlink()
     wait_until(lambda: invalid(client) == {})
+
+
+def test_what_can_be_read_again_after_an_operation(host, tree, without_override):  # noqa: F811
+    """Nobody tells that permissions have changed; the file is read since its device's others are read again."""
+    scripts = tree.path / "usr/lib/mdevctl/scripts.d/callouts"
+    scripts.mkdir(parents=True)
+    asked, go = host.directory / "asked", host.directory / "go"
+    (scripts / "waits").write_text(f"""#!/bin/sh
+case "$*" in *"-e pre -a define"*) ;; *) exit 2 ;; esac
+touch {asked}
+while [ ! -e {go} ]; do sleep 0.01; done
+""")
+    (scripts / "waits").chmod(0o755)
+    tree.define("q", U[2], MANUAL)
+    tree.define("r", U[2], MANUAL)
+    (tree.definitions / "q" / U[2]).chmod(0)
+    client = host.start()
+    assert invalid(client) == {f"q/{U[2]}": "Permission denied"}
+    client.begin("Define", "sssa(ss)a{sv}", U[2], "p", "t", [], {"alternate": ("b", True)})
+    wait_until(asked.exists)
+
+    # Of what is read meanwhile only that the device is to be read again is remembered.
+    client.manager("Rescan")
+    (tree.definitions / "q" / U[2]).chmod(0o644)
+    assert invalid(client).keys() == {f"q/{U[2]}"}
+    go.touch()
+    wait_until(lambda: (U[2], "q") in known(client))
+    wait_until(lambda: invalid(client) == {})
+    assert known(client) == {(U[1], "p"), (U[2], "p"), (U[2], "q"), (U[2], "r")}
