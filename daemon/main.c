@@ -111,11 +111,9 @@ static void on_announced(bool ok, void *userdata) {
 static void on_ready(const Failure *f, const Uuid *uuid _unused_, void *userdata) {
         Daemon *d = userdata;
 
-        if (f && f->kind == FAILURE_CANCELLED)
-                return;
+        /* We are stopping already. */
         if (f)
-                log_warning("The definitions could not be read; going on without them.");
-
+                return;
         if (bus_announce(d->bus, on_announced, d) < 0)
                 (void) sd_event_exit(d->event, EXIT_FAILURE);
 }

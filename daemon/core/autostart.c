@@ -6,18 +6,17 @@
  * to be done. What is marked later than its parent came, or was stopped by somebody, is not due: it is
  * started with the next arrival, as with "systemctl enable".
  *
- * A round outlives the daemon: what is still due in it is remembered below /run for the next one, so that a
- * restart neither starts again what somebody has stopped nor forgets what waits.
+ * A round outlives the daemon (rounds.h): a restart neither starts again what somebody has stopped nor
+ * forgets what waits.
  *
  * Changes are taken in at the commit point, where nothing may be begun; what follows from them is done in a
  * turn of the loop of its own. */
 
 #include <search.h>
 
-#include "base/file.h"
 #include "base/log.h"
 #include "core/manager-private.h"
-#include "host/memo.h"
+#include "core/rounds.h"
 #include "model/autostart.h"
 
 /* Between the attempts with a driver that says "not yet": 0.2, 0.4 … 6.4 s, some 12 s in all. */
@@ -33,31 +32,12 @@ typedef struct Due {
         bool queued;
 } Due;
 
-/* Attempts on one type that the last reading of its parent need not have counted. */
-typedef struct Spent {
-        char *type;
-        uint64_t n_readings;
-        uint32_t n;
-} Spent;
-
-/* A parent that has arrived, as far as we have heard. */
-typedef struct Round {
-        char *parent;
-        uint64_t life; /* 0: it is gone again */
-        bool changed;  /* what is due in it is not what is remembered */
-        Spent *spent;
-        size_t n_spent, n_spent_allocated;
-} Round;
-
 struct Autostarts {
         bool begun; /* the definitions are known */
-        int memo_fd;
-        void *due; /* of Due, by UUID */
+        void *due;  /* of Due, by UUID */
         size_t n_due, n_queued, n_trying, n_undecided;
-        Round *rounds;
-        size_t n_rounds, n_rounds_allocated;
+        Rounds *rounds;
         sd_event_source *run;
-        bool remember; /* some round has changed */
 };
 
 /* What is due */
@@ -103,14 +83,6 @@ static void enqueue(Due *due) {
         run_soon(due->m);
 }
 
-static void rounds_changed(Manager *m, const Device *d) {
-        Autostarts *a = m->autostarts;
-
-        for (size_t i = 0; i < a->n_rounds; i++)
-                if (!d || device_find_definition(d, a->rounds[i].parent))
-                        a->rounds[i].changed = a->remember = true;
-}
-
 static int add_due(Manager *m, const Device *d) {
         Autostarts *a = m->autostarts;
         Due *due = find_due(a, &d->uuid);
@@ -128,7 +100,7 @@ static int add_due(Manager *m, const Device *d) {
                 a->n_due++;
         }
 
-        rounds_changed(m, d);
+        rounds_changed(a->rounds, d);
         enqueue(due);
         return 0;
 }
@@ -139,7 +111,7 @@ static void drop_due(Due *due) {
         due_set(due, false, false, false);
         (void) tdelete(due, &m->autostarts->due, due_order);
         m->autostarts->n_due--;
-        rounds_changed(m, registry_find(m->registry, &due->autostart.uuid));
+        rounds_changed(m->autostarts->rounds, registry_find(m->registry, &due->autostart.uuid));
         due_free(due);
 }
 
@@ -162,14 +134,6 @@ static int collect_due(const Autostarts *a, DueList *ret) {
                 return -ENOMEM;
         twalk_r(a->due, collect_one, ret);
         return 0;
-}
-
-static Round *find_round(const Autostarts *a, const char *parent) {
-        for (size_t i = 0; i < a->n_rounds; i++)
-                if (streq(a->rounds[i].parent, parent))
-                        return &a->rounds[i];
-
-        return NULL;
 }
 
 /* Attempts */
@@ -196,26 +160,11 @@ static uint32_t count_attempts(const Manager *m, const Parent *p, const char *ty
  * are tried. Return: whether there was one. */
 static bool spend(Manager *m, const Definition *definition) {
         const Parent *p = registry_find_parent(m->registry, definition->parent);
-        Round *round = find_round(m->autostarts, definition->parent);
         const Type *type = p ? parent_find_type(p, definition->type) : NULL;
-        Spent *spent = NULL;
+        Spent *spent = type ? rounds_spent(m->autostarts->rounds, p, type->name) : NULL;
 
-        if (!round || !type)
+        if (!spent)
                 return true;
-        for (size_t i = 0; i < round->n_spent; i++)
-                if (streq(round->spent[i].type, definition->type))
-                        spent = &round->spent[i];
-        if (!spent) {
-                _cleanup_(freep) char *name = strdup(definition->type);
-
-                if (!name ||
-                                grow((void **) &round->spent, &round->n_spent_allocated, round->n_spent + 1,
-                                                sizeof *round->spent) < 0)
-                        return true;
-                spent = &round->spent[round->n_spent++];
-                *spent = (Spent){ .type = TAKE_PTR(name) };
-        }
-
         if (spent->n_readings != p->n_readings) {
                 spent->n_readings = p->n_readings;
                 spent->n = count_attempts(m, p, definition->type);
@@ -241,12 +190,12 @@ static const bool is_transient[_FAILURE_MAX] = {
         [FAILURE_NO_MEMORY] = true,
 };
 
-static AttemptResult result_of(const Failure *f, const Attempt *last) {
+static AttemptResult result_of(const Failure *f, unsigned n_not_yet) {
         bool transient = is_transient[f->kind] || (f->kind == FAILURE_KERNEL && f->error == EAGAIN);
 
         if (f->kind == FAILURE_NO_CAPACITY)
                 return ATTEMPT_FULL;
-        return transient && (!last || last->n_not_yet < NOT_YET_MAX) ? ATTEMPT_NOT_YET : ATTEMPT_FAILED;
+        return transient && n_not_yet < NOT_YET_MAX ? ATTEMPT_NOT_YET : ATTEMPT_FAILED;
 }
 
 static int on_again(sd_event_source *s _unused_, uint64_t usec _unused_, void *userdata) {
@@ -271,10 +220,12 @@ static void try_again_later(Due *due, const char *parent) {
 
 static void attempt_failed(Due *due, const char *parent, const Failure *f) {
         const Parent *p = registry_find_parent(due->m->registry, parent);
-        AttemptResult result = result_of(f, autostart_find(&due->autostart, parent));
+        AttemptResult result;
 
-        if (p && p->present && autostart_remember(&due->autostart, p, result) >= 0 &&
-                        result == ATTEMPT_NOT_YET)
+        if (!p || !p->present)
+                return;
+        result = result_of(f, autostart_count_not_yet(&due->autostart, p));
+        if (autostart_remember(&due->autostart, p, result) >= 0 && result == ATTEMPT_NOT_YET)
                 try_again_later(due, parent);
 }
 
@@ -361,43 +312,19 @@ static void consider(Due *due) {
 
 /* Rounds */
 
-static void forget_spent(Round *round) {
-        for (size_t i = 0; i < round->n_spent; i++)
-                free(round->spent[i].type);
-        round->n_spent = 0;
-}
-
-static void remember_round(Manager *m, Round *round, const DueList *due) {
-        _cleanup_(freep) Uuid *uuids = calloc(due->n + 1, sizeof *uuids);
-        size_t n = 0;
-        int r;
-
-        for (size_t i = 0; uuids && i < due->n; i++) {
-                const Uuid *uuid = &due->list[i]->autostart.uuid;
-                const Device *d = registry_find(m->registry, uuid);
-                const Definition *definition = d ? device_find_definition(d, round->parent) : NULL;
-
-                if (definition && definition->autostart)
-                        uuids[n++] = *uuid;
-        }
-        r = uuids ? memo_write(m->autostarts->memo_fd, round->parent, round->life, uuids, n) : -ENOMEM;
-        if (r < 0)
-                log_warning_errno(r, "Cannot remember what is still to be started on %s, ignoring: %s",
-                                round->parent, strerror(-r));
-        round->changed = false;
-}
-
 static void remember_rounds(Manager *m) {
         Autostarts *a = m->autostarts;
+        _cleanup_(freep) Uuid *uuids = NULL;
         DueList due;
 
-        if (!a->remember || collect_due(a, &due) < 0)
+        if (!rounds_have_changed(a->rounds) || collect_due(a, &due) < 0)
                 return;
 
-        for (size_t i = 0; i < a->n_rounds; i++)
-                if (a->rounds[i].changed && a->rounds[i].life != 0)
-                        remember_round(m, &a->rounds[i], &due);
-        a->remember = false;
+        uuids = calloc(due.n + 1, sizeof *uuids);
+        for (size_t i = 0; uuids && i < due.n; i++)
+                uuids[i] = due.list[i]->autostart.uuid;
+        if (uuids)
+                rounds_remember(a->rounds, m->registry, uuids, due.n);
         free(due.list);
 }
 
@@ -419,25 +346,13 @@ static int on_run(sd_event_source *s _unused_, void *userdata) {
 
 /* Opens a round; what is due in it: the listed ones, or without a list all that is marked. */
 static int open_round(Manager *m, const Parent *p, const Uuid *uuids, size_t n_uuids, bool all) {
-        Autostarts *a = m->autostarts;
-        Round *round = find_round(a, p->name);
         _cleanup_(freep) Device **devices = NULL;
         size_t n = 0;
         int r;
 
-        if (!round) {
-                _cleanup_(freep) char *name = strdup(p->name);
-
-                r = grow((void **) &a->rounds, &a->n_rounds_allocated, a->n_rounds + 1, sizeof *a->rounds);
-                if (!name || r < 0)
-                        return -ENOMEM;
-                round = &a->rounds[a->n_rounds++];
-                *round = (Round){ .parent = TAKE_PTR(name) };
-        }
-        round->life = p->life;
-        round->changed = a->remember = true;
-        /* Readings are counted in one life of a parent, if nothing refers to it. */
-        forget_spent(round);
+        r = rounds_open(m->autostarts->rounds, p);
+        if (r < 0)
+                return r;
         run_soon(m);
 
         for (size_t i = 0; i < n_uuids; i++) {
@@ -463,12 +378,11 @@ static int open_round(Manager *m, const Parent *p, const Uuid *uuids, size_t n_u
  */
 static void resume_round(Manager *m, const Parent *p) {
         _cleanup_(freep) Uuid *uuids = NULL;
-        uint64_t life;
         size_t n = 0;
         bool known;
 
-        known = memo_read(m->autostarts->memo_fd, p->name, &life, &uuids, &n) >= 0 && life == p->life;
-        (void) open_round(m, p, uuids, known ? n : 0, !known);
+        known = rounds_recall(m->autostarts->rounds, p, &uuids, &n) >= 0;
+        (void) open_round(m, p, uuids, n, !known);
 }
 
 /* Changes */
@@ -491,13 +405,10 @@ void autostart_types_read(Manager *m, const char *parent) {
 
 static void parent_changed(Manager *m, const Parent *p, unsigned what) {
         Autostarts *a = m->autostarts;
-        Round *round = find_round(a, p->name);
 
-        if (!p->present && round) {
-                round->life = 0;
-                memo_remove(a->memo_fd, p->name);
-        }
-        if (p->present && (!round || round->life != p->life))
+        if (!p->present)
+                rounds_close(a->rounds, p->name);
+        else if (!rounds_has(a->rounds, p))
                 (void) open_round(m, p, NULL, 0, true);
 
         autostart_types_read(m, p->name);
@@ -524,7 +435,7 @@ static void device_changed(Manager *m, const Device *d, unsigned what) {
         }
         if (what & CHANGED_DEFINITIONS) {
                 autostart_forget(&due->autostart);
-                rounds_changed(m, d);
+                rounds_changed(m->autostarts->rounds, d);
         }
         /* Also if nothing but the end of an operation was seen: it may have been waited for. */
         if (what != CHANGED_WAITING)
@@ -582,10 +493,9 @@ int autostart_start(Manager *m) {
         if (!a)
                 return -ENOMEM;
         m->autostarts = a;
-        a->memo_fd = memo_open_directory(m->root_fd);
-        if (a->memo_fd < 0)
-                return a->memo_fd;
-        file_sweep_strays(a->memo_fd);
+        r = rounds_new(&a->rounds, m->root_fd);
+        if (r < 0)
+                return r;
         r = sd_event_add_defer(m->event, &a->run, on_run, m);
         if (r < 0)
                 return r;
@@ -600,13 +510,7 @@ void autostart_stop(Manager *m) {
 
         (void) sd_event_source_disable_unref(a->run);
         tdestroy(a->due, due_free);
-        for (size_t i = 0; i < a->n_rounds; i++) {
-                forget_spent(&a->rounds[i]);
-                free(a->rounds[i].spent);
-                free(a->rounds[i].parent);
-        }
-        free(a->rounds);
-        (void) safe_close(a->memo_fd);
+        (void) rounds_free(a->rounds);
         free(a);
         m->autostarts = NULL;
 }

@@ -154,32 +154,3 @@ int manager_get_attributes(
                 free(q);
         return r;
 }
-
-/* Live modification */
-
-int manager_complete_live(Manager *m, Definition *d, bool defined, Failure *f) {
-        const Device *device = registry_find(m->registry, &d->uuid);
-        const Definition *definition;
-
-        (void) failure_set_device(f, &d->uuid, d->parent, d->type);
-        if (!device || !device_is_visible(device))
-                return failure_set(f, FAILURE_NO_SUCH_DEVICE, 0, NULL, NULL);
-        if (!device_is_active(device) || (!isempty(d->parent) && !streq(d->parent, device->parent->name)))
-                return failure_set(f, FAILURE_NOT_ACTIVE, 0, NULL, NULL);
-        if (!isempty(d->type) && !streq_ptr(d->type, device->type))
-                return failure_set(f, FAILURE_BAD_OPTION, 0, "live",
-                                "the type of an active device cannot be changed");
-        if (free_and_strdup(&d->parent, device->parent->name) < 0 ||
-                        free_and_strdup(&d->type, strempty(device->type)) < 0)
-                return failure_set(f, FAILURE_NO_MEMORY, 0, NULL, NULL);
-        if (!defined)
-                return 0;
-
-        definition = device_find_definition(device, d->parent);
-        if (!definition)
-                return failure_set(f, FAILURE_NO_SUCH_DEFINITION, 0, NULL, NULL);
-        if (!streq(definition->type, d->type))
-                return failure_set(f, FAILURE_BAD_OPTION, 0, "defined",
-                                "the type of the active device and that of its definition differ");
-        return 0;
-}

@@ -47,7 +47,8 @@ struct Reading {
         Reading *next;
         Waiter *now;               /* of the reading under way */
         Waiter *later;             /* of the one after it */
-        sd_event_source *patience; /* with a parent that has never been read */
+        sd_event_source *patience; /* with a parent that has not been read in its life */
+        uint64_t patience_life;    /* which that is */
         bool again;
         unsigned n_deaths;
         uint64_t life; /* of the parent, when it began */
@@ -116,22 +117,49 @@ static bool is_current(const Reading *reading) {
         return p && p->life == reading->life;
 }
 
-bool capacity_is_current(const Manager *m, const char *parent) {
-        const Reading *reading = m->readings;
+static Reading *find_reading(const Manager *m, const char *parent) {
+        Reading *reading = m->readings;
 
         while (reading && !streq(reading->parent, parent))
                 reading = reading->next;
+        return reading;
+}
+
+bool capacity_is_current(const Manager *m, const char *parent) {
+        const Reading *reading = find_reading(m, parent);
+
         return reading && is_current(reading);
+}
+
+uint64_t capacity_count_readings(const Manager *m, const char *parent) {
+        const Parent *p = registry_find_parent(m->registry, parent);
+
+        return p ? p->n_readings + (find_reading(m, parent) ? 1 : 0) : 0;
 }
 
 static int on_patience(sd_event_source *s _unused_, uint64_t usec _unused_, void *userdata) {
         Reading *reading = userdata;
+        const Parent *p = registry_find_parent(reading->m->registry, reading->parent);
 
-        if (is_current(reading)) {
+        if (p && p->life == reading->patience_life) {
                 give_up(reading->m, reading->parent);
                 manager_commit(reading->m);
         }
         return 0;
+}
+
+/* Whichever reading it is that hangs: the parent may have come anew while it was asked what it had before. */
+static void begin_patience(Reading *reading) {
+        const Parent *p = registry_find_parent(reading->m->registry, reading->parent);
+
+        if (!p || !p->present || p->types_known || (reading->patience && reading->patience_life == p->life))
+                return;
+
+        reading->patience = sd_event_source_disable_unref(reading->patience);
+        reading->patience_life = p->life;
+        if (sd_event_add_time_relative(reading->m->event, &reading->patience, CLOCK_MONOTONIC,
+                            FIRST_PATIENCE_USEC, 0, on_patience, reading) < 0)
+                log_debug("No memory to wait for what parent %s offers, ignoring.", reading->parent);
 }
 
 static void on_fact(const Frame *fact _unused_, void *owner _unused_) {}
@@ -205,14 +233,12 @@ static int add_waiter(Waiter **list, Join *join) {
 
 /* Asks for a reading of @parent that begins from now on. @join: is told of its end; NULL: nobody is. */
 static int reading_request(Manager *m, const char *parent, Join *join) {
-        const Parent *p = registry_find_parent(m->registry, parent);
-        Reading *reading = m->readings;
+        Reading *reading = find_reading(m, parent);
         int r;
 
-        while (reading && !streq(reading->parent, parent))
-                reading = reading->next;
         if (reading) {
                 reading->again = true;
+                begin_patience(reading);
                 return add_waiter(&reading->later, join);
         }
 
@@ -232,9 +258,7 @@ static int reading_request(Manager *m, const char *parent, Join *join) {
                 reading_free(reading);
                 return r;
         }
-        if (p && !p->types_known)
-                (void) sd_event_add_time_relative(m->event, &reading->patience, CLOCK_MONOTONIC,
-                                FIRST_PATIENCE_USEC, 0, on_patience, reading);
+        begin_patience(reading);
         return add_waiter(&reading->now, join);
 }
 

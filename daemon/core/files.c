@@ -3,13 +3,21 @@
 /* Keeps the registry true to the definition files. A worker reads them, all or at some places, and tells
  * each; when it is done, those that the registry knows and it did not tell are gone. What operations of ours
  * wrote meanwhile is newer than what the reading says about the same definition, and stands. What could not
- * be read is not gone. */
+ * be read is not gone.
+ *
+ * A reading that fails, because its worker was killed or the disk refuses, is owed all the same: it is done
+ * again, some times at once, and then all files are read, now and then, until that has succeeded. */
 
 #include <stdio.h>
 
 #include "base/log.h"
 #include "core/manager-private.h"
 #include "model/name.h"
+
+/* At once, for that a worker was killed says nothing of the files; then not so soon, for a disk. */
+#define READINGS_AT_ONCE 3U
+#define OWED_FIRST_USEC (UINT64_C(1) * 1000 * 1000)
+#define OWED_LAST_USEC (UINT64_C(60) * 1000 * 1000)
 
 typedef struct ScanWaiter {
         ManagerReply reply;
@@ -39,8 +47,8 @@ struct Scan {
         SeenList touched; /* what operations have told since it began */
         bool *spared;     /* by parent: its directory could not be read */
         bool spares_all;
-        bool missed;    /* something that was told could not be taken in */
-        bool is_second; /* reads once more what the one before it missed */
+        bool missed;       /* something that was told could not be taken in */
+        unsigned n_failed; /* that were to read the same before it */
 
         ScanWaiter *now, *later; /* who waits for this one, and who came while it was under way */
         size_t n_now, n_later;
@@ -254,25 +262,38 @@ static void drop_unseen(Scan *s) {
         }
 }
 
+/* The files of a device in one parent's folder, or (without a parent) in all. */
+static void sweep_device(Scan *s, const char *parent, int length, const Uuid *uuid) {
+        _cleanup_(freep) char *folder = NULL;
+
+        if (asprintf(&folder, "%s%s%.*s", DEFINITIONS_PATH, length > 0 ? "/" : "", length, parent) < 0) {
+                folder = NULL;
+                return;
+        }
+        invalid_sweep_device(s->m, text_make_printable(folder), uuid, s->op);
+}
+
+static void sweep_path(Scan *s, const char *place) {
+        _cleanup_(freep) char *path = NULL;
+
+        if (asprintf(&path, DEFINITIONS_PATH "/%s", place) < 0) {
+                path = NULL;
+                return;
+        }
+        invalid_sweep(s->m, text_make_printable(path), s->op);
+}
+
 static void sweep_invalid(Scan *s) {
         if (!s->places && !s->spares_all)
                 invalid_sweep(s->m, NULL, s->op);
         for (char **place = s->places; place && *place; place++) {
                 const char *slash = strchr(*place, '/');
-                _cleanup_(freep) char *path = NULL;
-                bool is_device;
                 Uuid uuid;
 
-                is_device = uuid_from_text(slash + 1, &uuid) >= 0;
-                if (asprintf(&path, DEFINITIONS_PATH "/%.*s",
-                                    is_device ? (int) (slash - *place) : (int) strlen(*place), *place) < 0) {
-                        path = NULL;
-                        continue;
-                }
-                if (is_device)
-                        invalid_sweep_device(s->m, text_make_printable(path), &uuid, s->op);
+                if (uuid_from_text(slash + 1, &uuid) >= 0)
+                        sweep_device(s, *place, (int) (slash - *place), &uuid);
                 else
-                        invalid_sweep(s->m, text_make_printable(path), s->op);
+                        sweep_path(s, *place);
         }
 }
 
@@ -286,22 +307,82 @@ static void answer(const ScanWaiter *waiters, size_t n, const Failure *f) {
 }
 
 static int scan_start(Manager *m, char **places, ScanWaiter *waiters, size_t n_waiters, Failure *f);
+static void files_owe(Manager *m, const Failure *f);
 
-/* Without memory nothing that is there may be taken for gone: all is read once more, for the same waiters. */
+/* The same for the same waiters, some times. */
 static bool read_once_more(Scan *s) {
         _cleanup_(failure_done) Failure f = FAILURE_INIT;
         Manager *m = s->m;
 
-        if (s->is_second || scan_start(m, s->places, s->now, s->n_now, &f) < 0)
+        if (s->n_failed + 1 >= READINGS_AT_ONCE || scan_start(m, s->places, s->now, s->n_now, &f) < 0)
                 return false;
 
-        m->scan->is_second = true;
+        m->scan->n_failed = s->n_failed + 1;
         m->scan->again = s->again;
         m->scan->later = TAKE_PTR(s->later);
         m->scan->n_later = s->n_later;
         s->places = NULL;
         s->now = NULL;
         return true;
+}
+
+static const char *reason_of(const Failure *f) {
+        return f->detail ?: strerror(failure_errno(f));
+}
+
+static int on_owed(sd_event_source *s _unused_, uint64_t usec _unused_, void *userdata) {
+        _cleanup_(failure_done) Failure f = FAILURE_INIT;
+        Manager *m = userdata;
+
+        (void) files_scan(m, &f, NULL, NULL);
+        return 0;
+}
+
+static void files_owe(Manager *m, const Failure *f) {
+        uint64_t delay = m->owed_usec;
+
+        if (delay == 0) {
+                log_warning_errno(failure_errno(f),
+                                "The definitions could not be read, those known before stay: %s",
+                                reason_of(f));
+                m->owed_since_usec = troubles_now();
+                delay = OWED_FIRST_USEC;
+        }
+        m->owed_usec = delay * 2 < OWED_LAST_USEC ? delay * 2 : OWED_LAST_USEC;
+        failure_done(&m->owed);
+        failure_copy(f, &m->owed);
+
+        if (m->owed_timer) {
+                (void) sd_event_source_set_time_relative(m->owed_timer, delay);
+                (void) sd_event_source_set_enabled(m->owed_timer, SD_EVENT_ONESHOT);
+        } else if (sd_event_add_time_relative(
+                                   m->event, &m->owed_timer, CLOCK_MONOTONIC, delay, 0, on_owed, m) < 0)
+                log_debug("No memory to wait before the definitions are read again, ignoring.");
+        manager_status_changed(m);
+}
+
+/* All of them have been read. */
+static void owe_nothing(Manager *m) {
+        autostart_files_read(m);
+        if (m->owed_usec == 0)
+                return;
+
+        log_info("The definitions have been read.");
+        m->owed_usec = 0;
+        failure_done(&m->owed);
+        m->owed_timer = sd_event_source_disable_unref(m->owed_timer);
+        manager_status_changed(m);
+}
+
+int files_list_troubles(const Manager *m, TroubleFn fn, void *userdata) {
+        char sentence[256];
+
+        if (m->owed_usec == 0)
+                return 0;
+
+        (void) snprintf(sentence, sizeof sentence, "The definitions could not be read: %s.",
+                        reason_of(&m->owed));
+        return fn(&(Trouble){ "store", sentence, m->owed_since_usec }, userdata);
 }
 
 static void on_scan_done(Frame *result, void *owner) {
@@ -311,28 +392,28 @@ static void on_scan_done(Frame *result, void *owner) {
         Manager *m = s->m;
 
         m->scan = NULL;
-        if (s->missed && !failure_is_set(&result->failure)) {
-                if (read_once_more(s)) {
-                        (void) scan_free(s);
-                        return;
-                }
+        /* Without memory nothing that is there may be taken for gone. */
+        if (s->missed && !failure_is_set(&result->failure))
                 (void) failure_set(&result->failure, FAILURE_NO_MEMORY, 0, NULL, NULL);
+        if (failure_is_set(&result->failure) && !cancelled && read_once_more(s)) {
+                (void) scan_free(s);
+                return;
         }
+
         if (!failure_is_set(&result->failure)) {
                 drop_unseen(s);
                 sweep_invalid(s);
+                if (!s->places)
+                        owe_nothing(m);
         } else if (!cancelled)
-                log_warning_errno(failure_errno(&result->failure),
-                                "The definitions could not be read, those known before stay: %s",
-                                strempty(result->failure.detail));
+                files_owe(m, &result->failure);
 
         if (!cancelled) {
                 if (s->again && scan_start(m, NULL, s->later, s->n_later, &f) >= 0) {
                         s->later = NULL;
                         s->n_later = 0;
-                }
-                if (!s->places)
-                        autostart_files_read(m);
+                } else if (s->again)
+                        files_owe(m, &f);
                 manager_commit(m);
                 watching_go_on(m);
         }
@@ -405,17 +486,28 @@ int files_scan(Manager *m, Failure *f, ManagerReply reply, void *userdata) {
         }
 
         r = scan_start(m, NULL, waiters, n, f);
-        if (r < 0)
+        if (r < 0) {
                 free(waiters);
+                files_owe(m, f);
+        }
         return r;
 }
 
 int files_read(Manager *m, char **places) {
         _cleanup_(failure_done) Failure f = FAILURE_INIT;
+        int r;
 
-        return m->scan ? -EBUSY : scan_start(m, places, NULL, 0, &f);
+        if (m->scan)
+                return -EBUSY;
+
+        r = scan_start(m, places, NULL, 0, &f);
+        if (r < 0)
+                files_owe(m, &f);
+        return r;
 }
 
 void files_stop(Manager *m) {
         m->scan = scan_free(m->scan);
+        m->owed_timer = sd_event_source_disable_unref(m->owed_timer);
+        failure_done(&m->owed);
 }

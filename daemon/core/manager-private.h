@@ -48,7 +48,7 @@ struct Manager {
 
         /* Until all has been looked at for the first time. */
         bool is_quiet;
-        bool files_are_known;
+        bool files_were_tried; /* to be read; mostly with success */
         ManagerReply ready;
         void *ready_userdata;
 
@@ -69,6 +69,10 @@ struct Manager {
 
         /* files.c, invalid.c */
         Scan *scan;
+        Failure owed;       /* why not all files have been read */
+        uint64_t owed_usec; /* until they are tried again after the next failure; 0: all have been read */
+        uint64_t owed_since_usec; /* CLOCK_REALTIME */
+        sd_event_source *owed_timer;
         InvalidDefinition *invalid;
         size_t n_invalid, n_invalid_allocated;
 
@@ -97,6 +101,9 @@ struct Manager {
  * here, before it replies. */
 void manager_commit(Manager *m);
 void manager_commit_because(Manager *m, const Cause *cause);
+
+/* What systemctl(1) shows of us is another sentence now. */
+void manager_status_changed(Manager *m);
 
 /* Fields of the journal that say whose work it is: four, and the end of the list. */
 #define CAUSE_FIELDS_MAX 6U
@@ -146,12 +153,15 @@ int reconcile_all(Manager *m, Failure *f, ManagerReply reply, void *userdata);
 /* files.c */
 
 /* Reads all files anew; @reply (NULL: nobody waits) is told when a reading that began after this call has
- * ended. */
+ * ended. One that fails, be it now, is owed, and done again without being asked for. */
 int files_scan(Manager *m, Failure *f, ManagerReply reply, void *userdata);
 
 /* Reads what is at @places (wire.h), of which there is at least one; taken over on success. Return: 0; -EBUSY
- * while another reading is under way; another errno. */
+ * while another reading is under way; another errno, then all files are owed. */
 int files_read(Manager *m, char **places);
+
+/* Of files that could not be read. */
+int files_list_troubles(const Manager *m, TroubleFn fn, void *userdata);
 
 /* No reading of everything is under way. */
 bool files_are_read(const Manager *m);
@@ -202,6 +212,10 @@ void capacity_changed(Manager *m, const char *parent);
 
 /* Whether what a worker tells of a parent's types is about the parent that is there now. */
 bool capacity_is_current(const Manager *m, const char *parent);
+
+/* How many readings of a parent have begun in its time, by the count that its n_readings is of those that
+ * have ended. */
+uint64_t capacity_count_readings(const Manager *m, const char *parent);
 
 /* Of drivers that do not answer. */
 int capacity_list_troubles(const Manager *m, uint64_t now_usec, unsigned max, TroubleFn fn, void *userdata);

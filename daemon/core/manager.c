@@ -35,14 +35,15 @@ static int on_status(sd_event_source *s _unused_, uint64_t usec _unused_, void *
         Manager *m = userdata;
         RegistryCounts c = registry_count(m->registry);
 
-        (void) sd_notifyf(false, "STATUS=%zu devices active, %zu defined, %zu operations under way%s",
+        (void) sd_notifyf(false, "STATUS=%zu devices active, %zu defined, %zu operations under way%s%s",
                         c.n_active, c.n_definitions, c.n_operations,
-                        m->n_invalid > 0 ? ", invalid definitions" : "");
+                        m->n_invalid > 0 ? ", invalid definitions" : "",
+                        m->owed_usec > 0 ? ", definitions that could not be read" : "");
         return 0;
 }
 
 /* To the service manager each is a message, and one to all of its listeners; it is people who read it. */
-static void tell_status_soon(Manager *m) {
+void manager_status_changed(Manager *m) {
         int enabled = SD_EVENT_OFF;
 
         if (sd_event_source_get_enabled(m->status, &enabled) > 0)
@@ -63,6 +64,7 @@ int manager_new(Manager **ret, sd_event *event, const ManagerOptions *options) {
                 .sys_fd = -EBADF,
                 .record_fd = -EBADF,
                 .program = WORKER_PROGRAM_INIT,
+                .owed = FAILURE_INIT,
                 .is_host = !options->root,
                 .limits = options->limits,
                 .script_timeout_sec = options->script_timeout_sec,
@@ -136,14 +138,15 @@ void manager_set_listener(Manager *m, const ManagerListener *listener) {
 }
 
 /* Ready is who knows the files, and what each parent offers: else the first questions had no good answers. A
- * driver that does not tell is not waited for long. */
+ * driver that does not tell is not waited for long, nor is a disk: what lives is managed without it, and it
+ * is told as a trouble. */
 static void check_ready(Manager *m) {
         _cleanup_(freep) Parent **parents = NULL;
         ManagerReply ready = m->ready;
         static const Uuid none;
         size_t n = 0;
 
-        if (!ready || !m->files_are_known)
+        if (!ready || !m->files_were_tried)
                 return;
         if (registry_list_parents(m->registry, &parents, &n) >= 0)
                 for (size_t i = 0; i < n; i++)
@@ -158,12 +161,12 @@ static void check_ready(Manager *m) {
 static void on_files_read(const Failure *f, const Uuid *uuid, void *userdata) {
         Manager *m = userdata;
 
-        if (f && m->ready) {
-                m->is_quiet = false;
-                TAKE_PTR(m->ready)(f, uuid, m->ready_userdata);
+        if (f && f->kind == FAILURE_CANCELLED) {
+                if (m->ready)
+                        TAKE_PTR(m->ready)(f, uuid, m->ready_userdata);
                 return;
         }
-        m->files_are_known = true;
+        m->files_were_tried = true;
         check_ready(m);
 }
 
@@ -333,7 +336,7 @@ void manager_commit(Manager *m) {
         if (m->listener.changed)
                 m->listener.changed(changes, n, m->changes, m->listener.userdata);
         if (m->changes != 0)
-                tell_status_soon(m);
+                manager_status_changed(m);
 
         m->changes = 0;
         registry_drop_changes(m->registry);

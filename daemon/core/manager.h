@@ -57,7 +57,8 @@ void manager_set_listener(Manager *m, const ManagerListener *listener);
 /* @f: NULL on success. @uuid: of the request. */
 typedef void (*ManagerReply)(const Failure *f, const Uuid *uuid, void *userdata);
 
-/* Begins to listen to the host and takes in what is there; @ready is told when that is done. */
+/* Begins to listen to the host and takes in what is there; @ready is told when that is done. The only failure
+ * that it is told of is FAILURE_CANCELLED: what cannot be read now is a trouble, and read later. */
 int manager_start(Manager *m, ManagerReply ready, void *userdata);
 
 /* Reading */

@@ -5,7 +5,7 @@
 
 #include <stdio.h>
 
-#include "core/manager-private.h"
+#include "core/verb.h"
 #include "host/codec.h"
 
 static int no_memory(Failure *f) {
@@ -36,23 +36,42 @@ static uint32_t available_instances(const Parent *p, const char *type) {
         return t ? t->available_instances : 0;
 }
 
-/* What is left when those that are being created, which the last reading need not have counted, are there. */
-static uint32_t expected_instances(const Parent *p, const char *type, Device *const *devices, size_t n) {
-        uint32_t left = available_instances(p, type);
+/* What is left on a parent when those that are being created there are in place. The last reading has counted
+ * those for which the kernel had set an instance aside by then, which it does before it calls the driver:
+ * none that began after the reading, and perhaps not all that began before, for scripts and others of their
+ * driver come first. So there are two answers. */
+typedef struct Left {
+        uint32_t at_least, at_most;
+} Left;
 
-        for (size_t i = 0; i < n && left > 0; i++)
-                if (devices[i]->op_kind == OPERATION_CREATE && devices[i]->parent == p &&
-                                streq_ptr(devices[i]->type, type))
-                        left--;
+static Left instances_left(const Manager *m, const Parent *p, const char *type) {
+        Left left = { .at_most = available_instances(p, type) };
+        uint32_t n = 0, n_since = 0;
+
+        for (const Verb *v = m->verbs; v; v = v->next)
+                if (v->kind == OPERATION_CREATE && streq_ptr(v->parent, p->name) &&
+                                streq_ptr(v->type, type)) {
+                        n++;
+                        n_since += v->n_readings >= p->n_readings;
+                }
+
+        left.at_least = left.at_most - MIN(left.at_most, n);
+        left.at_most -= MIN(left.at_most, n_since);
         return left;
+}
+
+/* One that has room for sure comes before one that perhaps has; else the more, the better. */
+static bool is_better(Left a, Left b) {
+        if ((a.at_least > 0) != (b.at_least > 0))
+                return a.at_least > 0;
+        return a.at_most > b.at_most;
 }
 
 int manager_complete_creation(Manager *m, Definition *d, Failure *f) {
         _cleanup_(freep) Parent **parents = NULL;
-        _cleanup_(freep) Device **devices = NULL;
         const Parent *best = NULL;
-        uint32_t most = 0;
-        size_t n, n_devices;
+        Left most = {};
+        size_t n;
 
         (void) failure_set_device(f, &d->uuid, d->parent, d->type);
         if (isempty(d->type))
@@ -60,13 +79,12 @@ int manager_complete_creation(Manager *m, Definition *d, Failure *f) {
         if (!isempty(d->parent))
                 return 0;
 
-        if (registry_list_parents(m->registry, &parents, &n) < 0 ||
-                        registry_list(m->registry, &devices, &n_devices) < 0)
+        if (registry_list_parents(m->registry, &parents, &n) < 0)
                 return no_memory(f);
         for (size_t i = 0; i < n; i++) {
-                uint32_t left = expected_instances(parents[i], d->type, devices, n_devices);
+                Left left = instances_left(m, parents[i], d->type);
 
-                if (left > most) {
+                if (is_better(left, most)) {
                         most = left;
                         best = parents[i];
                 }
@@ -75,6 +93,33 @@ int manager_complete_creation(Manager *m, Definition *d, Failure *f) {
                 return failure_set(f, FAILURE_NO_CAPACITY, 0, NULL, NULL);
 
         return free_and_strdup(&d->parent, best->name) < 0 ? no_memory(f) : 0;
+}
+
+int manager_complete_live(Manager *m, Definition *d, bool defined, Failure *f) {
+        const Device *device = registry_find(m->registry, &d->uuid);
+        const Definition *definition;
+
+        (void) failure_set_device(f, &d->uuid, d->parent, d->type);
+        if (!device || !device_is_visible(device))
+                return failure_set(f, FAILURE_NO_SUCH_DEVICE, 0, NULL, NULL);
+        if (!device_is_active(device) || (!isempty(d->parent) && !streq(d->parent, device->parent->name)))
+                return failure_set(f, FAILURE_NOT_ACTIVE, 0, NULL, NULL);
+        if (!isempty(d->type) && !streq_ptr(d->type, device->type))
+                return failure_set(f, FAILURE_BAD_OPTION, 0, "live",
+                                "the type of an active device cannot be changed");
+        if (free_and_strdup(&d->parent, device->parent->name) < 0 ||
+                        free_and_strdup(&d->type, strempty(device->type)) < 0)
+                return failure_set(f, FAILURE_NO_MEMORY, 0, NULL, NULL);
+        if (!defined)
+                return 0;
+
+        definition = device_find_definition(device, d->parent);
+        if (!definition)
+                return failure_set(f, FAILURE_NO_SUCH_DEFINITION, 0, NULL, NULL);
+        if (!streq(definition->type, d->type))
+                return failure_set(f, FAILURE_BAD_OPTION, 0, "defined",
+                                "the type of the active device and that of its definition differ");
+        return 0;
 }
 
 /* "P and Q", for a person. */

@@ -96,6 +96,8 @@ int manager_list_troubles(const Manager *m, TroubleFn fn, void *userdata) {
         (void) sd_event_now(m->event, CLOCK_MONOTONIC, &now);
         if (m->store_trouble)
                 r = fn(&(Trouble){ "store", m->store_trouble, m->store_trouble_since_usec }, userdata);
+        if (r >= 0)
+                r = files_list_troubles(m, fn, userdata);
         n = log_refused(&since);
         if (r >= 0 && n > 0) {
                 (void) snprintf(sentence, sizeof sentence,

@@ -28,6 +28,7 @@ struct Verb {
         char *unit;
         uint64_t began_usec;
         char *parent, *type; /* whose instances it takes or gives back; NULL: none's */
+        uint64_t n_readings; /* of its parent, that had begun before it */
         ManagerReply reply;  /* NULL: nobody waits, or has been told "pending" */
         void *userdata;
         sd_event_source *deadline;

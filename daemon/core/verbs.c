@@ -514,6 +514,7 @@ int manager_create(Manager *m, const Definition *d, const CreateOptions *options
                         verb_new(m, OPERATION_CREATE, &d->uuid, reply, userdata, &v) < 0 ||
                         free_and_strdup(&v->parent, d->parent) < 0 || free_and_strdup(&v->type, d->type) < 0)
                 return no_memory(f);
+        v->n_readings = capacity_count_readings(m, d->parent);
 
         r = options->define ? registry_begin_create_and_define(m->registry, &d->uuid, d->parent, d->type,
                                               options->alternate, v->op, f)

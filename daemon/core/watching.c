@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "core/manager-private.h"
 #include "host/watch.h"
+#include "model/name.h"
 
 #define GATHER_USEC (UINT64_C(30) * 1000)
 #define EVENTS_AT_ONCE 4096U
@@ -107,19 +108,14 @@ static int on_gathered(sd_event_source *s _unused_, uint64_t usec _unused_, void
         _cleanup_(failure_done) Failure f = FAILURE_INIT;
         Manager *m = userdata;
         Watching *w = m->watching;
-        int r;
 
         w->timer = sd_event_source_disable_unref(w->timer);
-        if (w->everything) {
+        /* Without memory to list the places, all that is in them is read. What fails is owed: files.c knows.
+         */
+        if (w->everything || read_places(m) == -ENOMEM) {
                 w->everything = false;
-                r = files_scan(m, &f, NULL, NULL);
-                if (r < 0)
-                        w->everything = true;
-        } else
-                r = read_places(m);
-        if (r < 0 && r != -EBUSY)
-                log_warning_errno(r, "Definitions that have changed cannot be read now, ignoring: %s",
-                                strerror(-r));
+                (void) files_scan(m, &f, NULL, NULL);
+        }
 
         manager_commit(m);
         return 0;
@@ -142,8 +138,10 @@ void watching_go_on(Manager *m) {
                 gather(m);
 }
 
+/* A name that is no text cannot be sent: then all of its folder is read. */
 static void take_in(Watching *w, const WatchEvent *e) {
         char where[2 * NAME_LENGTH_MAX + 2];
+        bool is_file = e->kind == WATCH_FILE && text_is_utf8(e->name);
         Place *p;
 
         if (e->kind == WATCH_EVERYTHING) {
@@ -151,11 +149,11 @@ static void take_in(Watching *w, const WatchEvent *e) {
                 return;
         }
 
-        (void) snprintf(where, sizeof where, "%s/%s", e->parent, e->kind == WATCH_FILE ? e->name : "");
+        (void) snprintf(where, sizeof where, "%s/%s", e->parent, is_file ? e->name : "");
         p = find_place(w, where);
         if (!p)
                 return;
-        p->has_uuid = e->kind == WATCH_FILE && uuid_from_text(e->name, &p->uuid) >= 0;
+        p->has_uuid = is_file && uuid_from_text(e->name, &p->uuid) >= 0;
         if (e->renamed_in)
                 p->n_renamed_in++;
         else if (e->deleted)

@@ -2,6 +2,9 @@
 
 #include "model/autostart.h"
 
+/* Attempts on a parent that is full, with the same numbers. */
+#define FULL_MAX 2U
+
 void autostart_forget(AutostartDevice *a) {
         for (size_t i = 0; i < a->n_attempts; i++)
                 free(a->attempts[i].parent);
@@ -22,9 +25,19 @@ Attempt *autostart_find(const AutostartDevice *a, const char *parent) {
         return NULL;
 }
 
+unsigned autostart_count_not_yet(const AutostartDevice *a, const Parent *p) {
+        const Attempt *attempt = autostart_find(a, p->name);
+
+        return attempt && attempt->life == p->life ? attempt->n_not_yet : 0;
+}
+
+static unsigned count_full(const Attempt *attempt, const Parent *p) {
+        return attempt->life == p->life && attempt->types_serial == p->types_serial ? attempt->n_full : 0;
+}
+
 int autostart_remember(AutostartDevice *a, const Parent *p, AttemptResult result) {
         Attempt *attempt = autostart_find(a, p->name);
-        unsigned n_not_yet;
+        unsigned n_not_yet = autostart_count_not_yet(a, p), n_full;
         char *name;
         int r;
 
@@ -39,13 +52,21 @@ int autostart_remember(AutostartDevice *a, const Parent *p, AttemptResult result
                 *attempt = (Attempt){ .parent = name };
         }
 
-        n_not_yet = attempt->life == p->life ? attempt->n_not_yet : 0;
+        n_full = count_full(attempt, p);
         attempt->life = p->life;
         attempt->types_serial = p->types_serial;
+        attempt->n_readings = p->n_readings;
         attempt->result = result;
         attempt->n_not_yet = result == ATTEMPT_NOT_YET ? n_not_yet + 1 : 0;
+        attempt->n_full = n_full + (result == ATTEMPT_FULL);
         attempt->again = false;
         return 0;
+}
+
+/* Nothing has been said since then that speaks for another attempt. */
+static bool is_still_full(const Attempt *last, const Parent *p) {
+        return last->result == ATTEMPT_FULL && last->types_serial == p->types_serial &&
+                        (last->n_full >= FULL_MAX || last->n_readings == p->n_readings);
 }
 
 /* About one definition whose parent is there. */
@@ -67,8 +88,7 @@ static AutostartDecision decide_here(
         type = parent_find_type(p, definition->type);
         if (!type)
                 return (AutostartDecision){ AUTOSTART_WAIT, WAITING_TYPE, NULL };
-        if (type->available_instances == 0 ||
-                        (last && last->result == ATTEMPT_FULL && last->types_serial == p->types_serial))
+        if (type->available_instances == 0 || (last && is_still_full(last, p)))
                 return (AutostartDecision){ AUTOSTART_WAIT, WAITING_CAPACITY, NULL };
         return (AutostartDecision){ .verdict = AUTOSTART_START, .definition = definition };
 }

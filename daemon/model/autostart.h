@@ -7,7 +7,8 @@
  *
  * A definition has one attempt per change of circumstances: another life of its parent, another definition,
  * or (when the parent was full) other numbers of instances. A driver that says "not yet" is asked again, a
- * few times. */
+ * few times; and one that was full once more when it has said the same after that, for somebody may have
+ * taken an instance and given it back in between. */
 
 #include "model/registry.h"
 
@@ -19,9 +20,10 @@ typedef enum AttemptResult {
 
 typedef struct Attempt {
         char *parent;
-        uint64_t life, types_serial; /* the parent's then */
+        uint64_t life, types_serial, n_readings; /* the parent's then */
         AttemptResult result;
         unsigned n_not_yet; /* in a row */
+        unsigned n_full;    /* with these numbers */
         bool again;         /* its time has come once more */
 } Attempt;
 
@@ -61,6 +63,9 @@ int autostart_remember(AutostartDevice *a, const Parent *p, AttemptResult result
 
 /* Return: NULL if there was none. */
 Attempt *autostart_find(const AutostartDevice *a, const char *parent);
+
+/* How often in a row @p has said "not yet", in its life. */
+unsigned autostart_count_not_yet(const AutostartDevice *a, const Parent *p);
 
 /* The definitions are other ones now. */
 void autostart_forget(AutostartDevice *a);

@@ -140,8 +140,6 @@ static void test_full(void **state) {
         offer(Q, "t", 2);
         attempt(Q, ATTEMPT_FULL); /* whatever it had said */
         assert_waits(WAITING_CAPACITY);
-        offer(Q, "t", 2); /* no change */
-        assert_waits(WAITING_CAPACITY);
         offer(Q, "t", 1);
         assert_starts_on(Q);
         attempt(Q, ATTEMPT_FULL);
@@ -149,6 +147,33 @@ static void test_full(void **state) {
         parent_lives(Q, 3);
         offer(Q, "t", 1);
         assert_starts_on(Q);
+}
+
+/* One that says the same after it was full is believed once more, and no more often. */
+static void test_full_for_a_moment(void **state) {
+        (void) state;
+
+        define_on(Q, true);
+        offer(Q, "t", 1);
+        attempt(Q, ATTEMPT_FULL);
+        assert_waits(WAITING_CAPACITY);
+        offer(Q, "t", 1);
+        assert_starts_on(Q);
+        attempt(Q, ATTEMPT_FULL);
+        for (int i = 0; i < 3; i++) {
+                offer(Q, "t", 1);
+                assert_waits(WAITING_CAPACITY);
+        }
+
+        /* With other numbers it is another question, and it does not matter what is said in between. */
+        offer(Q, "t", 2);
+        assert_starts_on(Q);
+        attempt(Q, ATTEMPT_FULL);
+        offer(Q, "t", 2);
+        attempt(Q, ATTEMPT_NOT_YET);
+        attempt(Q, ATTEMPT_FULL);
+        offer(Q, "t", 2);
+        assert_waits(WAITING_CAPACITY);
 }
 
 static void test_failed(void **state) {
@@ -201,8 +226,11 @@ static void test_not_yet(void **state) {
         parent_lives(Q, 0);
         parent_lives(Q, 2);
         offer(Q, "t", 2);
+        assert_int_equal(autostart_find(&a, Q)->n_not_yet, 3);
+        assert_int_equal(autostart_count_not_yet(&a, registry_find_parent(r, Q)), 0);
         attempt(Q, ATTEMPT_NOT_YET);
         assert_int_equal(autostart_find(&a, Q)->n_not_yet, 1);
+        assert_int_equal(autostart_count_not_yet(&a, registry_find_parent(r, Q)), 1);
         attempt(Q, ATTEMPT_FAILED);
         assert_int_equal(autostart_find(&a, Q)->n_not_yet, 0);
 }
@@ -235,6 +263,7 @@ int main(void) {
                 TEST(test_over),
                 TEST(test_alternates),
                 TEST(test_full),
+                TEST(test_full_for_a_moment),
                 TEST(test_failed),
                 TEST(test_not_yet),
                 TEST(test_outlook),

@@ -20,6 +20,7 @@ from scripts import WORK
 
 EIO = 5
 EAGAIN = 11
+ENOSPC = 28
 EPROBE_DEFER = 517
 
 # For the knob "hide".
@@ -57,6 +58,13 @@ def wait_for_state(mdevd, uuid, state, timeout=30):
 
 def define(mdevd, parent, type=SMALL, **options):
     return mdevd.define(parent, type, autostart=True, **options)
+
+
+def is_limited(parent, limit):
+    """The core takes no other limit while one that failed is on its way out."""
+    with contextlib.suppress(OSError):
+        parent.limit = limit
+    return parent.limit == limit
 
 
 @contextlib.contextmanager
@@ -302,12 +310,45 @@ def test_a_driver_that_never_says_anything_else(mdevd, gone):
     assert mdevd.device_property(uuid, "LastError")[0] == error("Kernel")
 
 
+def test_not_yet_is_counted_anew_when_the_parent_comes_back(mdevd, gone):
+    uuid = define(mdevd, gone)
+    gone.create_errno = EAGAIN
+    gone.registered = 1
+    # As often as it is asked again; the next one would be the last.
+    wait_until(lambda: gone.create_failures == 6, timeout=30)
+    leave(mdevd, gone)
+    gone.create_errno_count = 1
+    gone.create_errno = EAGAIN
+    arrive(mdevd, gone)
+    assert states(mdevd, [uuid]) == ["active"] and reasons(mdevd, [uuid]) == [""]
+
+
+def test_full_for_a_moment(mdevd, gone):
+    """Somebody had the instance and gave it back, all between two readings: they say the same."""
+    uuid = define(mdevd, gone)
+    gone.create_errno_count = 1
+    gone.create_errno = ENOSPC
+    gone.registered = 1
+    wait_for_state(mdevd, uuid, "active")
+    assert gone.create_failures == 1 and reasons(mdevd, [uuid]) == [""]
+
+
+def test_a_driver_that_is_full_whatever_it_says(mdevd, gone):
+    uuid = define(mdevd, gone)
+    gone.create_errno = ENOSPC
+    arrive(mdevd, gone)
+    for _ in range(5):
+        mdevd.rescan()
+        wait_until(mdevd.is_settled)
+    assert reasons(mdevd, [uuid]) == ["no-capacity"] and gone.create_failures <= 2
+
+
 def test_a_driver_that_says_not_yet_and_is_full_then(mdevd, gone):
     uuid = define(mdevd, gone)
     gone.create_errno = EAGAIN
     gone.registered = 1
     wait_until(lambda: gone.create_failures >= 2)
-    gone.limit = 0
+    wait_until(lambda: is_limited(gone, 0))
     mdevd.rescan()
     wait_until(mdevd.is_settled)
     assert reasons(mdevd, [uuid]) == ["no-capacity"]
