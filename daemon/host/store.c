@@ -349,6 +349,8 @@ static int scan_parent(Store *s, const char *parent, const Uuid *only, StoreFn f
         if (dir_fd < 0)
                 return fn(parent, "", NULL, NULL, 0, dir_fd, userdata);
         r = open_stream(dir_fd, &directory);
+        if (r == -ENOMEM) /* says nothing of the disk */
+                return r;
         if (r < 0)
                 return fn(parent, "", NULL, NULL, 0, r, userdata);
 
@@ -418,6 +420,8 @@ int store_scan(Store *s, const Uuid *only, StoreFn fn, void *userdata) {
                 return 0;
         if (r >= 0)
                 r = open_stream(s->fd, &directory);
+        if (r == -ENOMEM)
+                return r;
         if (r < 0)
                 return fn("", "", NULL, NULL, 0, r, userdata);
 
