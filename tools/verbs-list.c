@@ -162,7 +162,7 @@ int verb_list(const Arguments *a) {
                 r = devices_begin(reader.bus, which, whole ? DEVICES_WHOLE : DEVICES_WITHOUT_ATTRIBUTES, uuid,
                                 parent, &question);
         if (r >= 0 && !arguments_have(a, OPTION_ROOT))
-                client_finish_reader(&reader, &invalid);
+                r = client_finish_reader(&reader, &invalid);
         if (r >= 0)
                 r = reader.bus ? devices_finish(&question, &devices)
                                : offline_read_devices(OFFLINE_ROOT(a), which, uuid, parent, &devices);
@@ -431,8 +431,7 @@ static int write_rows(const Types *types) {
                         if (!streq(t->parent, types->parents[i]))
                                 continue;
                         row = json_object_new_object();
-                        if (json_object_array_add(rows, row) < 0 ||
-                                        value_put_string(row, "parent", t->parent) < 0 ||
+                        if (value_append(rows, row) < 0 || value_put_string(row, "parent", t->parent) < 0 ||
                                         value_put_string(row, "type", t->name) < 0 ||
                                         value_put_string(row, "name", t->label) < 0 ||
                                         value_put_string(row, "device_api", t->device_api) < 0 ||
@@ -442,7 +441,7 @@ static int write_rows(const Types *types) {
                                 return complain(-ENOMEM, "Not enough memory");
                 }
 
-        return value_write(rows);
+        return rows ? value_write(rows) : complain(-ENOMEM, "Not enough memory");
 }
 
 int verb_types(const Arguments *a) {
