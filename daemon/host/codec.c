@@ -73,6 +73,21 @@ static size_t find_escaped_nul(const char *text, size_t size) {
         return SIZE_MAX;
 }
 
+/* Before json-c 0.17 nothing tells want of memory from success, but that there is no value where the text has
+ * another than "null". @end: where it stopped */
+static bool is_without_memory(
+                enum json_tokener_error error, json_object *object, const char *text, size_t end) {
+#if JSON_C_VERSION_NUM >= (17 << 8)
+        if (error == json_tokener_error_memory)
+                return true;
+#endif
+        if (error != json_tokener_success || object)
+                return false;
+        while (end > 0 && strchr(" \t\r\n", text[end - 1]))
+                end--;
+        return end < strlen("null") || strncasecmp(text + end - strlen("null"), "null", strlen("null")) != 0;
+}
+
 static int tokenize(const char *text, size_t size, int flags, json_object **ret, char **ret_reason) {
         _cleanup_(json_tokener_freep) json_tokener *tokener = json_tokener_new_ex(DEFINITION_DEPTH_MAX);
         _cleanup_(json_object_putp) json_object *object = NULL;
@@ -84,6 +99,8 @@ static int tokenize(const char *text, size_t size, int flags, json_object **ret,
         json_tokener_set_flags(tokener, flags);
         object = json_tokener_parse_ex(tokener, text, (int) size);
         error = json_tokener_get_error(tokener);
+        if (is_without_memory(error, object, text, json_tokener_get_parse_end(tokener)))
+                return -ENOMEM;
         if (error == json_tokener_continue)
                 return bad_at(ret_reason, text, size, "the text ends too early");
         if (error != json_tokener_success)

@@ -29,6 +29,8 @@ int __wrap_asprintf(char **ret, const char *format, ...) __attribute__((format(p
 
 MEMORY_HOOK(json_tokener *, json_tokener_new_ex, NULL, (int depth), depth);
 MEMORY_HOOK(json_object *, json_object_new_string, NULL, (const char *s), s);
+MEMORY_HOOK(json_object *, json_tokener_parse_ex, NULL, (json_tokener * t, const char *s, int n), t, s, n);
+MEMORY_HOOK(const char *, json_object_to_json_string_ext, NULL, (json_object * o, int flags), o, flags);
 
 ssize_t __wrap_write(int fd, const void *data, size_t size) {
         long left = allocations_left;

@@ -24,6 +24,8 @@
 
 MEMORY_HOOK(json_tokener *, json_tokener_new_ex, NULL, (int depth), depth);
 MEMORY_HOOK(json_object *, json_object_new_string, NULL, (const char *s), s);
+MEMORY_HOOK(json_object *, json_tokener_parse_ex, NULL, (json_tokener * t, const char *s, int n), t, s, n);
+MEMORY_HOOK(const char *, json_object_to_json_string_ext, NULL, (json_object * o, int flags), o, flags);
 
 MEMORY_HOOK(struct udev *, udev_new, NULL, (void), );
 MEMORY_HOOK(struct udev_monitor *, udev_monitor_new_from_netlink, NULL,

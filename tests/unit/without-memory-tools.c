@@ -78,4 +78,3 @@ MEMORY_HOOK(int, json_object_object_add, -1, (json_object * object, const char *
                 object, key, member);
 MEMORY_HOOK(int, json_object_deep_copy, -1,
                 (json_object * from, json_object **to, json_c_shallow_copy_fn *copy), from, to, copy);
-MEMORY_HOOK(const char *, json_object_to_json_string_ext, NULL, (json_object * o, int flags), o, flags);
