@@ -94,9 +94,10 @@ static int fault(Arguments *a, const char *format, ...) _printf_(2, 3);
 static int fault(Arguments *a, const char *format, ...) {
         va_list ap;
 
-        if (a->fault)
+        if (a->is_faulty)
                 return -EINVAL;
 
+        a->is_faulty = true;
         va_start(ap, format);
         if (vasprintf(&a->fault, format, ap) < 0)
                 a->fault = NULL;
@@ -106,6 +107,7 @@ static int fault(Arguments *a, const char *format, ...) {
 
 static int unexpected(Arguments *a, const char *word) {
         free(TAKE_PTR(a->fault));
+        a->is_faulty = false;
         return fault(a, "Found argument '%s' which wasn't expected, or isn't valid in this context", word);
 }
 
@@ -333,8 +335,7 @@ static void check_missing(Arguments *a, uint64_t missing) {
         }
         for (; missing; missing &= missing - 1)
                 fprintf(f, "\n  %s", OPTION_TEXT(first_option(missing)));
-        if (fclose(f) == 0)
-                (void) fault(a, "The following required arguments were not provided:%s", text);
+        (void) fault(a, "The following required arguments were not provided:%s", fclose(f) == 0 ? text : "");
 }
 
 static int check(Arguments *a) {
@@ -357,7 +358,7 @@ static int check(Arguments *a) {
         check_missing(a, verb->required & ~given);
         if (!(verb->any_of & given))
                 check_missing(a, verb->any_of);
-        return a->fault ? -EINVAL : 0;
+        return a->is_faulty ? -EINVAL : 0;
 }
 
 int arguments_parse(Arguments *a, const Verb *verb, char ***words) {

@@ -106,7 +106,8 @@ struct Arguments {
         const char **words;              /* values of the option that may be given many times; borrowed */
         size_t n_words, n_words_allocated;
         OptionId answer; /* if parsing ended early: OPTION_HELP or OPTION_VERSION */
-        char *fault;     /* what is wrong with the command line, a sentence */
+        bool is_faulty;
+        char *fault; /* what is wrong with the command line, a sentence; NULL for want of memory */
 };
 
 void arguments_done(Arguments *a);

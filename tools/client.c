@@ -255,38 +255,42 @@ static bool daemon_is_needed(void) {
 }
 
 int client_begin_reader(ClientReader *reader, const char *property) {
-        int r = 0;
+        int r;
 
         if (daemon_is_needed())
                 r = client_open(&reader->bus);
-        else
-                (void) sd_bus_open_system_with_description(&reader->bus, "mdevdctl");
+        else {
+                r = sd_bus_open_system_with_description(&reader->bus, "mdevdctl");
+                r = r == -ENOMEM ? complain(r, "Not enough memory") : 0;
+        }
 
         if (reader->bus)
                 ask_first(reader->bus, property, &reader->first);
         return r;
 }
 
-void client_finish_reader(ClientReader *reader, sd_bus_message **ret_value) {
+int client_finish_reader(ClientReader *reader, sd_bus_message **ret_value) {
         _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
         int r;
 
         r = reader->bus ? client_finish(reader->bus, &reader->first, &error, ret_value) : -ENOTCONN;
         if (r >= 0 || daemon_is_needed())
-                return;
+                return 0;
+        /* Says nothing of the daemon. */
+        if (r == -ENOMEM)
+                return complain(r, "Not enough memory");
 
         reader->bus = sd_bus_flush_close_unref(reader->bus);
         if (isatty(STDERR_FILENO))
                 fputs("mdevd is not running; this is what sysfs and the definitions say.\n", stderr);
+        return 0;
 }
 
 int client_open_reader(ClientReader *reader) {
         int r;
 
         r = client_begin_reader(reader, NULL);
-        if (r >= 0)
-                client_finish_reader(reader, NULL);
-        return r;
+        return r < 0 ? r : client_finish_reader(reader, NULL);
 }
 
 void client_reader_done(ClientReader *reader) {

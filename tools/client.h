@@ -53,8 +53,9 @@ void client_reader_done(ClientReader *reader);
 int client_begin_reader(ClientReader *reader, const char *property);
 
 /* Waits for that. Without a daemon here, and if none can be started, there is no bus after it, and
- * tools/offline.h answers. @ret_value: the property, a variant; untouched without an answer. May be NULL. */
-void client_finish_reader(ClientReader *reader, sd_bus_message **ret_value);
+ * tools/offline.h answers. @ret_value: the property, a variant; untouched without an answer. May be NULL.
+ * Return: 0; -ENOMEM, then that was told. */
+int client_finish_reader(ClientReader *reader, sd_bus_message **ret_value);
 
 /* Both at once. */
 int client_open_reader(ClientReader *reader);

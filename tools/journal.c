@@ -39,7 +39,7 @@ static int add_entry(json_object *list, sd_journal *j) {
         const char *message, *priority;
         size_t size;
 
-        if (json_object_array_add(list, entry) < 0 || add_time(entry, j) < 0)
+        if (value_append(list, entry) < 0 || add_time(entry, j) < 0)
                 return -ENOMEM;
         priority = field(j, "PRIORITY", &size);
         if (value_put(entry, "priority", json_object_new_int(priority && size > 0 ? *priority - '0' : 6)) < 0)

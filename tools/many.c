@@ -109,8 +109,7 @@ static int add_all(Many *m) {
 static int put_result(Many *m, const One *one, const sd_bus_error *error) {
         json_object *result = json_object_new_object();
 
-        if (json_object_array_add(m->results, result) < 0 ||
-                        value_put_string(result, "uuid", one->uuid) < 0 ||
+        if (value_append(m->results, result) < 0 || value_put_string(result, "uuid", one->uuid) < 0 ||
                         value_put(result, "done", json_object_new_boolean(!error)) < 0)
                 return -ENOMEM;
         if (!error)

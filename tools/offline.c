@@ -43,11 +43,7 @@ static int open_sys(const char *root) {
 static json_object *new_element(json_object *array) {
         json_object *element = json_object_new_object();
 
-        if (!element || json_object_array_add(array, element) < 0) {
-                (void) json_object_put(element);
-                return NULL;
-        }
-        return element;
+        return value_append(array, element) < 0 ? NULL : element;
 }
 
 /* Definitions */
@@ -336,8 +332,8 @@ int offline_read_devices(const char *root, DevicesWhich which, const char *uuid_
                 r = offline_read_living(root, &living);
         if (r < 0)
                 return r;
-        if (json_object_array_add(devices.values, json_object_get(definitions)) < 0 ||
-                        json_object_array_add(devices.values, json_object_get(living)) < 0)
+        if (value_append(devices.values, json_object_get(definitions)) < 0 ||
+                        value_append(devices.values, json_object_get(living)) < 0)
                 return no_memory();
 
         list = by_definition ? definitions : living;

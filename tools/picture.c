@@ -34,10 +34,9 @@ static int take_interfaces(Picture *p, sd_bus_message *m, const char *path) {
                 object = value_object_of(name);
                 if (object == VALUE_PARENT || object == VALUE_DEVICE) {
                         value = value_new(object);
-                        if (!value || json_object_object_add(*list_of(p, object), path, value) < 0) {
-                                (void) json_object_put(value);
-                                return -ENOMEM;
-                        }
+                        r = value_put(*list_of(p, object), path, value);
+                        if (r < 0)
+                                return r;
                         r = value_update(m, object, value, NULL);
                 } else
                         r = sd_bus_message_skip(m, "a{sv}");
@@ -166,10 +165,8 @@ json_object *picture_to_array(json_object *objects) {
         if (!array || picture_sort(objects, &list, &n) < 0)
                 return NULL;
         for (size_t i = 0; i < n; i++)
-                if (json_object_array_add(array, json_object_get(list[i])) < 0) {
-                        (void) json_object_put(list[i]);
+                if (value_append(array, json_object_get(list[i])) < 0)
                         return NULL;
-                }
 
         return TAKE_PTR(array);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include "tools/output.h"
 #include "tools/rows.h"
 #include "tools/value.h"
 
@@ -9,7 +10,7 @@ static json_object *attributes_of(const Configuration *c) {
         for (size_t i = 0; array && i < c->n_attributes; i++) {
                 json_object *attribute = json_object_new_object();
 
-                if (json_object_array_add(array, attribute) < 0 ||
+                if (value_append(array, attribute) < 0 ||
                                 value_put_string(attribute, "name", c->attributes[i].name) < 0 ||
                                 value_put_string(attribute, "value", c->attributes[i].value) < 0)
                         return NULL;
@@ -21,7 +22,7 @@ static json_object *attributes_of(const Configuration *c) {
 static int add_row(json_object *rows, const Device *d, const char *type) {
         json_object *row = json_object_new_object();
 
-        if (json_object_array_add(rows, row) < 0 || value_put_string(row, "uuid", d->uuid) < 0 ||
+        if (value_append(rows, row) < 0 || value_put_string(row, "uuid", d->uuid) < 0 ||
                         value_put_string(row, "parent", d->parent) < 0 ||
                         value_put_string(row, "type", type) < 0 ||
                         value_put_string(row, "state", d->state) < 0 ||
@@ -43,5 +44,5 @@ int rows_write(const Devices *devices, DevicesWhich which) {
                         return complain(-ENOMEM, "Not enough memory");
         }
 
-        return value_write(rows);
+        return rows ? value_write(rows) : complain(-ENOMEM, "Not enough memory");
 }

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include <inttypes.h>
+
 #include "api/mdevd-names.h"
 #include "tools/output.h"
 #include "tools/value.h"
@@ -152,12 +154,10 @@ static int read_list(sd_bus_message *m, const char *contents, const Shape *shape
                 json_object *element = NULL;
 
                 r = read_value(m, shape, &element);
+                if (r >= 0)
+                        r = value_append(list, element);
                 if (r < 0)
                         return r;
-                if (json_object_array_add(list, element) < 0) {
-                        (void) json_object_put(element);
-                        return -ENOMEM;
-                }
         }
         if (r >= 0)
                 r = sd_bus_message_exit_container(m);
@@ -183,12 +183,10 @@ static int read_structure(sd_bus_message *m, const char *contents, const Shape *
                 if (i == shape->n_names)
                         return -EBADMSG;
                 r = read_value(m, shape->member, &member);
+                if (r >= 0)
+                        r = value_put(object, shape->names[i], member);
                 if (r < 0)
                         return r;
-                if (json_object_object_add(object, shape->names[i], member) < 0) {
-                        (void) json_object_put(member);
-                        return -ENOMEM;
-                }
         }
         if (r >= 0)
                 r = sd_bus_message_exit_container(m);
@@ -244,14 +242,6 @@ static bool value_is_nothing(json_object *value) {
         return false;
 }
 
-static int set_value(json_object *object, const char *key, json_object *value) {
-        if (json_object_object_add(object, key, json_object_get(value)) >= 0)
-                return 0;
-
-        (void) json_object_put(value);
-        return -ENOMEM;
-}
-
 static const Property *find_property(ValueObject object, const char *name) {
         for (const Property *p = objects[object].properties; p->name; p++)
                 if (streq(p->name, name))
@@ -285,8 +275,8 @@ static int read_property(sd_bus_message *m, const Property *p, json_object *valu
         }
         if (json_object_equal(json_object_object_get(value, p->key), new))
                 return 0;
-        r = set_value(value, p->key, new);
-        return r < 0 || !changes ? r : set_value(changes, p->key, new);
+        r = value_put_any(value, p->key, json_object_get(new));
+        return r < 0 || !changes ? r : value_put_any(changes, p->key, json_object_get(new));
 }
 
 int value_update(sd_bus_message *m, ValueObject object, json_object *value, json_object *changes) {
@@ -337,6 +327,8 @@ size_t value_count(json_object *list) {
 /* Writing */
 
 static void write_element(Json *j, json_object *value) {
+        char number[32];
+
         switch (json_object_get_type(value)) {
         case json_type_object:
                 json_open(j, '{');
@@ -358,11 +350,18 @@ static void write_element(Json *j, json_object *value) {
                 json_string(j, json_object_get_string(value));
                 break;
 
-        case json_type_null:
-        case json_type_boolean:
         case json_type_int:
-        case json_type_double:
-                json_word(j, json_object_to_json_string(value));
+                (void) snprintf(number, sizeof number, "%" PRId64, json_object_get_int64(value));
+                json_word(j, number);
+                break;
+
+        case json_type_boolean:
+                json_word(j, json_object_get_boolean(value) ? "true" : "false");
+                break;
+
+        case json_type_null:
+        case json_type_double: /* there are none */
+                json_word(j, "null");
                 break;
         }
 }
@@ -386,12 +385,24 @@ int value_write_line(json_object *value) {
         return printf("%s\n", text) < 0 || fflush(stdout) != 0 ? -EIO : 0;
 }
 
-int value_put(json_object *object, const char *key, json_object *member) {
-        if (member && json_object_object_add(object, key, member) >= 0)
+int value_append(json_object *array, json_object *member) {
+        if (array && member && json_object_array_add(array, member) >= 0)
                 return 0;
 
         (void) json_object_put(member);
         return -ENOMEM;
+}
+
+int value_put_any(json_object *object, const char *key, json_object *member) {
+        if (object && json_object_object_add(object, key, member) >= 0)
+                return 0;
+
+        (void) json_object_put(member);
+        return -ENOMEM;
+}
+
+int value_put(json_object *object, const char *key, json_object *member) {
+        return member ? value_put_any(object, key, member) : -ENOMEM;
 }
 
 int value_put_string(json_object *object, const char *key, const char *s) {

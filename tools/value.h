@@ -52,6 +52,11 @@ size_t value_count(json_object *list);
 int value_write(json_object *value);
 int value_write_line(json_object *value);
 
-/* Builds; consumes @member, also on error. Return: 0; -ENOMEM, also if @member is NULL. */
+/* Build; consume @member, also on error. Return: 0; -ENOMEM, also if @member is NULL, or what gets it: so
+ * what could not be made need not be looked at before. */
+int value_append(json_object *array, json_object *member);
 int value_put(json_object *object, const char *key, json_object *member);
 int value_put_string(json_object *object, const char *key, const char *s);
+
+/* The same where NULL is a value, "null". */
+int value_put_any(json_object *object, const char *key, json_object *member);

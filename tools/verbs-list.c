@@ -165,7 +165,7 @@ int verb_list(const Arguments *a) {
                 r = devices_begin(reader.bus, which, whole ? DEVICES_WHOLE : DEVICES_WITHOUT_ATTRIBUTES, uuid,
                                 parent, &question);
         if (r >= 0 && !arguments_have(a, OPTION_ROOT))
-                client_finish_reader(&reader, &invalid);
+                r = client_finish_reader(&reader, &invalid);
         if (r >= 0)
                 r = reader.bus ? devices_finish(&question, &devices)
                                : offline_read_devices(OFFLINE_ROOT(a), which, uuid, parent, &devices);

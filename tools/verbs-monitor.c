@@ -119,14 +119,15 @@ static void write_capacity(const Change *c) {
 /* A value with a message is told by that, which is a sentence. */
 static void write_value(const Change *c, const char *key, json_object *value) {
         json_object *message = json_object_object_get(value, "message");
+        const char *text = "none";
 
         begin_line(c);
         printf("%s: ", key);
-        terminal_write(message                  ? json_object_get_string(message)
-                                        : value ? json_object_to_json_string_ext(
-                                                                  value, JSON_C_TO_STRING_NOSLASHESCAPE)
-                                                : "none",
-                        message ? COLOUR_BAD : COLOUR_NONE, 0, SIZE_MAX);
+        if (!message && value)
+                text = json_object_to_json_string_ext(value, JSON_C_TO_STRING_NOSLASHESCAPE)
+                                ?: "(not enough memory)";
+        terminal_write(message ? json_object_get_string(message) : text, message ? COLOUR_BAD : COLOUR_NONE,
+                        0, SIZE_MAX);
         fputc('\n', stdout);
 }
 

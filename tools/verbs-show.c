@@ -21,7 +21,7 @@ static int add_surroundings(json_object *device, const char *root) {
 
         if (!client_is_elsewhere() && usage_find(root, uuid, &holder) < 0)
                 return -ENOMEM;
-        if (json_object_object_add(device, "holder", holder) < 0)
+        if (value_put_any(device, "holder", holder) < 0)
                 return -ENOMEM;
         return value_put(device, "journal",
                         client_is_elsewhere() ? json_object_new_array() : journal_read(uuid, JOURNAL_LINES));
@@ -133,7 +133,7 @@ static int find_devices(const Arguments *a, const Picture *p, json_object *list)
 
                 if (!device)
                         return complain(-ENODEV, "There is no device %s, neither defined nor active", uuid);
-                if (json_object_array_add(list, json_object_get(device)) < 0 ||
+                if (value_append(list, json_object_get(device)) < 0 ||
                                 add_surroundings(device, OFFLINE_ROOT(a)) < 0)
                         return complain(-ENOMEM, "Not enough memory");
         }
@@ -150,6 +150,8 @@ int verb_show(const Arguments *a) {
         r = client_open(&bus);
         if (r >= 0)
                 r = picture_read(bus, &p);
+        if (r >= 0 && !list)
+                r = complain(-ENOMEM, "Not enough memory");
         if (r >= 0)
                 r = find_devices(a, &p, list);
         if (r < 0)

@@ -15,7 +15,7 @@ static int add_device(json_object *place, json_object *device, bool defined, boo
                         value_put_string(row, "state", state) < 0 ||
                         value_put(row, "defined", json_object_new_boolean(defined)) < 0)
                 return -ENOMEM;
-        return json_object_array_add(place, json_object_get(row));
+        return value_append(place, json_object_get(row));
 }
 
 static int add_devices(json_object *place, json_object *const *devices, size_t n, const char *parent,
@@ -59,10 +59,9 @@ static int add_type(json_object *types, const char *name, json_object *left, con
         if (find_type(types, name))
                 return 0;
         type = json_object_new_object();
-        place = json_object_new_array();
-        if (json_object_array_add(types, type) < 0 || value_put_string(type, "type", name) < 0 ||
-                        json_object_object_add(type, "available_instances", json_object_get(left)) < 0 ||
-                        value_put(type, "devices", place) < 0)
+        if (value_append(types, type) < 0 || value_put_string(type, "type", name) < 0 ||
+                        value_put_any(type, "available_instances", json_object_get(left)) < 0 ||
+                        value_put(type, "devices", place = json_object_new_array()) < 0)
                 return -ENOMEM;
         return add_devices(place, devices, n, parent, name);
 }
@@ -104,14 +103,14 @@ static int make_tree(const Picture *p, json_object *tree) {
         if (r >= 0)
                 r = picture_sort(p->devices, &devices, &n_devices);
         for (size_t i = 0; i < n_parents && r >= 0; i++) {
-                json_object *parent = json_object_new_object(), *types = json_object_new_array();
+                json_object *parent = json_object_new_object(), *types;
 
-                if (json_object_array_add(tree, parent) < 0 ||
+                if (value_append(tree, parent) < 0 ||
                                 value_put_string(parent, "parent", value_string(parents[i], "parent")) < 0 ||
                                 value_put(parent, "present",
                                                 json_object_new_boolean(value_bool(parents[i], "present"))) <
                                                 0 ||
-                                value_put(parent, "types", types) < 0)
+                                value_put(parent, "types", types = json_object_new_array()) < 0)
                         return -ENOMEM;
                 r = add_types(types, parents[i], devices, n_devices);
         }

@@ -246,8 +246,7 @@ static int write_rows(const Offer *o) {
                         if (!streq(t->parent, o->parents[i]))
                                 continue;
                         row = json_object_new_object();
-                        if (json_object_array_add(rows, row) < 0 ||
-                                        value_put_string(row, "parent", t->parent) < 0 ||
+                        if (value_append(rows, row) < 0 || value_put_string(row, "parent", t->parent) < 0 ||
                                         value_put_string(row, "type", t->name) < 0 ||
                                         value_put_string(row, "name", t->label) < 0 ||
                                         value_put_string(row, "device_api", t->device_api) < 0 ||
@@ -257,7 +256,7 @@ static int write_rows(const Offer *o) {
                                 return complain(-ENOMEM, "Not enough memory");
                 }
 
-        return value_write(rows);
+        return rows ? value_write(rows) : complain(-ENOMEM, "Not enough memory");
 }
 
 int verb_types(const Arguments *a) {

@@ -47,13 +47,12 @@ static int add_finding(Verification *v, const char *severity, json_object *file,
                 return -ENOMEM;
         }
 
-        if (json_object_array_add(v->findings, finding) < 0 ||
-                        value_put_string(finding, "severity", severity) < 0 ||
+        if (value_append(v->findings, finding) < 0 || value_put_string(finding, "severity", severity) < 0 ||
                         value_put_string(finding, "message", message) < 0)
                 return -ENOMEM;
         for (size_t i = 0; i < ELEMENTSOF(keys); i++)
-                if (json_object_object_add(finding, keys[i],
-                                    json_object_get(json_object_object_get(about, keys[i]))) < 0)
+                if (value_put_any(finding, keys[i], json_object_get(json_object_object_get(about, keys[i]))) <
+                                0)
                         return -ENOMEM;
         v->n_errors += streq(severity, "error");
         return 0;

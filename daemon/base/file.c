@@ -13,13 +13,9 @@
 
 #include "base/file.h"
 
-#define TEMPORARY_PREFIX ".mdevd-"
-
 /* A name may be taken, or the file be taken for a stray one before it is locked: as often as somebody sweeps
  * just then, who has no reason to do so all the time. */
 #define TEMPORARY_ATTEMPTS_MAX 1000U
-#define TEMPORARY_NAME_MAX sizeof(TEMPORARY_PREFIX "0123456789abcdef")
-#define KEPT_SUFFIX "-old"
 
 int fd_write_all(int fd, const void *data, size_t size) {
         const char *p = data;
@@ -126,7 +122,7 @@ int file_read_linked_at(int dir_fd, const char *name, size_t max, char **ret, si
 void file_remove_stray_at(int dir_fd, const char *name) {
         _cleanup_(closep) int fd = -EBADF;
 
-        if (!startswith(name, TEMPORARY_PREFIX))
+        if (!startswith(name, FILE_TEMPORARY_PREFIX))
                 return;
 
         fd = openat(dir_fd, name, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
@@ -151,8 +147,7 @@ void file_sweep_strays(int dir_fd) {
 typedef struct Temporary {
         int dir_fd;
         int lock_fd; /* outlives the one that is written, which is closed under the temporary name */
-        char name[TEMPORARY_NAME_MAX];
-        char kept[TEMPORARY_NAME_MAX + sizeof KEPT_SUFFIX]; /* what it replaces; "": nothing */
+        char name[FILE_TEMPORARY_NAME_MAX];
 } Temporary;
 
 static void temporary_done(Temporary *t) {
@@ -160,10 +155,17 @@ static void temporary_done(Temporary *t) {
 
         if (t->name[0] != '\0')
                 (void) unlinkat(t->dir_fd, t->name, 0);
-        if (t->kept[0] != '\0')
-                (void) unlinkat(t->dir_fd, t->kept, 0);
         (void) safe_close(t->lock_fd);
         errno = saved;
+}
+
+static int random_name(char ret[static FILE_TEMPORARY_NAME_MAX]) {
+        unsigned long long number;
+
+        if (getrandom(&number, sizeof number, 0) != sizeof number)
+                return errno > 0 ? -errno : -EIO;
+        (void) snprintf(ret, FILE_TEMPORARY_NAME_MAX, FILE_TEMPORARY_PREFIX "%016llx", number);
+        return 0;
 }
 
 /* Says "somebody is at it" to file_remove_stray_at(). (Where locks are not supported at all, that removes
@@ -181,13 +183,13 @@ static int temporary_lock(Temporary *t, int fd) {
 
 static int temporary_open(Temporary *t) {
         for (unsigned attempt = 0; attempt < TEMPORARY_ATTEMPTS_MAX; attempt++) {
-                unsigned long long number;
                 int fd, r;
 
-                if (getrandom(&number, sizeof number, 0) != sizeof number)
-                        return errno > 0 ? -errno : -EIO;
-                (void) snprintf(t->name, sizeof t->name, TEMPORARY_PREFIX "%016llx", number);
-
+                r = random_name(t->name);
+                if (r < 0) {
+                        t->name[0] = '\0'; /* that of the attempt before may be another's */
+                        return r;
+                }
                 fd = openat(t->dir_fd, t->name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
                 if (fd >= 0) {
                         r = temporary_lock(t, fd);
@@ -222,38 +224,62 @@ static int inherit_mode(int fd, int dir_fd, const char *name) {
         return fchmod(fd, st.st_mode & 07777) < 0 ? -errno : 0;
 }
 
-/* A second name for what is about to be replaced, until it is known that the new file lasts. Where there can
- * be none, there is nothing to put back. */
-static void keep_old(Temporary *t, int dir_fd, const char *name) {
-        (void) snprintf(t->kept, sizeof t->kept, "%s" KEPT_SUFFIX, t->name);
-        if (linkat(dir_fd, name, t->dir_fd, t->kept, 0) < 0)
-                t->kept[0] = '\0';
-}
-
-static void put_old_back(Temporary *t, int dir_fd, const char *name) {
-        if (t->kept[0] != '\0' && renameat2(t->dir_fd, t->kept, dir_fd, name, 0) >= 0)
-                t->kept[0] = '\0';
-}
-
-static int move_into_place(Temporary *t, int dir_fd, const char *name, bool replace) {
-        if (renameat2(t->dir_fd, t->name, dir_fd, name, replace ? 0 : RENAME_NOREPLACE) >= 0) {
-                t->name[0] = '\0';
-                return 0;
-        }
+/* Return: 1 if it was renamed; 0 if it has both names now; a negative errno. */
+static int move_into_place(int from_fd, const char *from, int dir_fd, const char *name, bool replace) {
+        if (renameat2(from_fd, from, dir_fd, name, replace ? 0 : RENAME_NOREPLACE) >= 0)
+                return 1;
 
         /* A file system without RENAME_NOREPLACE: link() does not replace either. */
-        if (!replace && (errno == EINVAL || errno == ENOSYS) &&
-                        linkat(t->dir_fd, t->name, dir_fd, name, 0) >= 0)
+        if (!replace && (errno == EINVAL || errno == ENOSYS) && linkat(from_fd, from, dir_fd, name, 0) >= 0)
                 return 0;
 
         return -errno;
 }
 
-int file_write_atomic_at(int temporary_dir_fd, int dir_fd, const char *name, const char *data, size_t size,
-                bool replace) {
-        _cleanup_(temporary_done) Temporary temporary = { .dir_fd = temporary_dir_fd, .lock_fd = -EBADF };
-        _cleanup_(closep) int fd = -EBADF;
+/* The lock is what tells the second name from a stray one. */
+void file_keep_at(int temporary_dir_fd, int dir_fd, const char *name, Kept *ret) {
+        char kept[FILE_TEMPORARY_NAME_MAX];
+        struct stat st;
+
+        *ret = (Kept){ .dir_fd = temporary_dir_fd, .lock_fd = -EBADF };
+        /* To open another is to do something to it, and might wait. */
+        if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode) ||
+                        random_name(kept) < 0)
+                return;
+        ret->lock_fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+        if (ret->lock_fd >= 0)
+                (void) flock(ret->lock_fd, LOCK_EX | LOCK_NB);
+        if (linkat(dir_fd, name, ret->dir_fd, kept, 0) >= 0)
+                memcpy(ret->name, kept, sizeof kept);
+}
+
+int kept_put_back(Kept *k, int dir_fd, const char *name, bool replace) {
         int r;
+
+        if (k->name[0] == '\0')
+                return -ENOENT;
+        r = move_into_place(k->dir_fd, k->name, dir_fd, name, replace);
+        if (r > 0)
+                k->name[0] = '\0';
+        return MIN(r, 0);
+}
+
+void kept_done(Kept *k) {
+        int saved = errno;
+
+        if (k->name[0] != '\0')
+                (void) unlinkat(k->dir_fd, k->name, 0);
+        k->name[0] = '\0';
+        k->lock_fd = safe_close(k->lock_fd);
+        errno = saved;
+}
+
+int file_write_atomic_at(int temporary_dir_fd, int dir_fd, const char *name, const char *data, size_t size,
+                bool replace, bool *changed) {
+        _cleanup_(temporary_done) Temporary temporary = { .dir_fd = temporary_dir_fd, .lock_fd = -EBADF };
+        _cleanup_(kept_done) Kept old = KEPT_INIT;
+        _cleanup_(closep) int fd = -EBADF;
+        int r, error;
 
         fd = temporary_open(&temporary);
         if (fd < 0)
@@ -274,18 +300,19 @@ int file_write_atomic_at(int temporary_dir_fd, int dir_fd, const char *name, con
         /* Who watches the directory is to see one file that comes, and not also one that is written to. */
         fd = safe_close(fd);
         if (replace)
-                keep_old(&temporary, dir_fd, name);
-        r = move_into_place(&temporary, dir_fd, name, replace);
+                file_keep_at(temporary_dir_fd, dir_fd, name, &old);
+        r = move_into_place(temporary_dir_fd, temporary.name, dir_fd, name, replace);
         if (r < 0)
                 return r;
+        if (r > 0)
+                temporary.name[0] = '\0';
 
         if (fsync(dir_fd) < 0) {
-                r = -errno;
-                if (replace)
-                        put_old_back(&temporary, dir_fd, name);
-                else
-                        (void) unlinkat(dir_fd, name, 0);
-                return r;
+                error = errno;
+                r = replace ? kept_put_back(&old, dir_fd, name, true) : unlinkat(dir_fd, name, 0);
+                if (r < 0 && changed)
+                        *changed = true;
+                return -error;
         }
 
         return 0;

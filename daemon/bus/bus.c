@@ -109,9 +109,7 @@ static void on_changed(const Change *changes, size_t n, unsigned manager_changes
                 tell_change(b, &changes[i]);
 
         manager_changed_names(manager_changes, names);
-        if (names[0])
-                (void) sd_bus_emit_properties_changed_strv(
-                                b->bus, MDEVD_PATH, MDEVD_MANAGER_INTERFACE, (char **) names);
+        tell_object(b, MDEVD_PATH, MDEVD_MANAGER_INTERFACE, true, true, names);
 }
 
 /* Life */

@@ -103,7 +103,7 @@ static const Wording wordings[_FAILURE_MAX] = {
         [FAILURE_INVALID_DEFINITION] = { MDEVD_ERROR_INVALID_DEFINITION,
                         "This is not a valid definition[ ({subject})]: {detail}." },
         [FAILURE_STORE] = { MDEVD_ERROR_STORE,
-                        "{subject} could not be read or written[, for device {uuid}]: {errno}. Nothing has changed." },
+                        "{subject} could not be read or written[, for device {uuid}]: {errno}." },
         [FAILURE_CALL_OUT] = { MDEVD_ERROR_CALL_OUT,
                         "Call-out script {subject} refused device {uuid}[ on parent {parent}][, type {type}]. The "
                         "option \"force\" goes on in spite of that. The script: {detail}" },
@@ -120,7 +120,7 @@ static const Wording wordings[_FAILURE_MAX] = {
                         "The work on device {uuid}[ on parent {parent}] is not done yet, and goes on. Signals tell of its end." },
         [FAILURE_CANCELLED] = { MDEVD_ERROR_PENDING,
                         "mdevd is stopping. What was begun on device {uuid} goes on without it." },
-        [FAILURE_NO_MEMORY] = { SD_BUS_ERROR_NO_MEMORY, "Not enough memory. Nothing has changed." },
+        [FAILURE_NO_MEMORY] = { SD_BUS_ERROR_NO_MEMORY, "Not enough memory." },
 };
 
 /* Makes text of one gap. Return: whether it is not empty. */
@@ -202,8 +202,15 @@ char *error_sentence(const Failure *f) {
                                 strerror(f->rollback_error));
         else if (f->kind == FAILURE_ATTRIBUTE)
                 fputs(" The device has been removed again.", out);
+        if (f->changed_store)
+                fputs(" It could not be undone either: the definitions may have changed. Look at them before the "
+                      "next attempt.",
+                                out);
         if (f->changed_live)
                 fputs(" The active device has been changed, and stays so.", out);
+        if ((f->kind == FAILURE_STORE || f->kind == FAILURE_NO_MEMORY) && f->rollback_error == 0 &&
+                        !f->changed_store && !f->changed_live)
+                fputs(" Nothing has changed.", out);
         if (fclose(out) != 0) {
                 free(text);
                 return NULL;

@@ -108,6 +108,7 @@ typedef struct Question {
         Manager *m;
         Uuid uuid;
         Attributes attributes;
+        bool missed; /* them, for want of memory */
         ManagerAttributesReply reply;
         void *userdata;
 } Question;
@@ -117,7 +118,7 @@ static void on_fact(const Frame *fact, void *owner) {
 
         if (fact->kind == FRAME_ATTRIBUTES) {
                 attributes_done(&q->attributes);
-                (void) attributes_copy(&fact->attributes, &q->attributes);
+                q->missed = attributes_copy(&fact->attributes, &q->attributes) < 0;
         } else
                 callouts_take_in(q->m, fact, &q->uuid);
 }
@@ -125,6 +126,8 @@ static void on_fact(const Frame *fact, void *owner) {
 static void on_done(Frame *result, void *owner) {
         Question *q = owner;
 
+        if (q->missed && !failure_is_set(&result->failure))
+                (void) failure_set(&result->failure, FAILURE_NO_MEMORY, 0, NULL, NULL);
         q->reply(failure_is_set(&result->failure) ? &result->failure : NULL, &q->attributes, q->userdata);
         attributes_done(&q->attributes);
         free(q);

@@ -177,10 +177,12 @@ int codec_parse(const char *text, size_t size, const Uuid *uuid, const char *par
 
 static void write_string(FILE *f, const char *s) {
         _cleanup_(json_object_putp) json_object *object = json_object_new_string(s);
+        const char *text = object ? json_object_to_json_string_ext(object, JSON_C_TO_STRING_NOSLASHESCAPE)
+                                  : NULL;
 
         /* ferror() would not tell that there was no memory. Who calls reads the text again and compares,
          * which finds the "?". */
-        fputs(object ? json_object_to_json_string_ext(object, JSON_C_TO_STRING_NOSLASHESCAPE) : "?", f);
+        fputs(text ?: "?", f);
 }
 
 static void write_attributes(FILE *f, const Attributes *attributes) {

@@ -185,6 +185,11 @@ static int open_device(int sys_fd, const char *parent, const Uuid *uuid) {
         return fd >= 0 ? fd : errno == ENOENT ? -ENODEV : -errno;
 }
 
+/* The want of memory of open_device() is not the kernel's. */
+static int fail_open(int error, const char *what, Failure *f) {
+        return failure_set(f, error == -ENOMEM ? FAILURE_NO_MEMORY : FAILURE_KERNEL, error, what, NULL);
+}
+
 /* Opens what a valid name leads to, which has neither ".." nor an empty component, and no component of which
  * may be a link. By hand: openat2(2), which knows RESOLVE_BENEATH, is what RestrictSUIDSGID= takes away. */
 static int open_attribute(int device_fd, const char *name) {
@@ -227,7 +232,7 @@ int driver_write_attributes(
 
         device_fd = open_device(sys_fd, parent, uuid);
         if (device_fd < 0)
-                return failure_set(f, FAILURE_KERNEL, device_fd, "set the attributes of", NULL);
+                return fail_open(device_fd, "set the attributes of", f);
 
         FOREACH_ATTRIBUTE(name, value, attributes) {
                 int r = write_attribute(device_fd, name, value);
@@ -252,7 +257,7 @@ int driver_remove(int sys_fd, const char *parent, const Uuid *uuid, Failure *f) 
         if (device_fd == -ESTALE)
                 return failure_set(f, FAILURE_CHANGED_MEANWHILE, 0, NULL, NULL);
         if (device_fd < 0)
-                return failure_set(f, FAILURE_KERNEL, device_fd, "remove", NULL);
+                return fail_open(device_fd, "remove", f);
 
         /* Missing: somebody else is removing it, or nobody ever can; the look that follows tells which. */
         fd = openat(device_fd, "remove", O_WRONLY | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW);

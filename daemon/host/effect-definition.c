@@ -46,11 +46,14 @@ int define(Effect *e, const Definition *d) {
         return r;
 }
 
-static bool is_active(Effect *e, const Definition *d) {
+/* Return: 1; 0; -ENOMEM, then with the reason. */
+static int is_active(Effect *e, const Definition *d) {
         _cleanup_(sighting_done) Sighting seen = SIGHTING_INIT;
+        int r = e->sys_fd >= 0 ? sysfs_probe(e->sys_fd, &d->uuid, NULL, &seen) : -ENOENT;
 
-        return e->sys_fd >= 0 && sysfs_probe(e->sys_fd, &d->uuid, NULL, &seen) >= 0 &&
-                        seen.presence == PRESENCE_PRESENT && streq_ptr(seen.parent, d->parent) &&
+        if (r == -ENOMEM)
+                return failure_set(failure_of(e), FAILURE_NO_MEMORY, 0, NULL, NULL);
+        return r >= 0 && seen.presence == PRESENCE_PRESENT && streq_ptr(seen.parent, d->parent) &&
                         streq_ptr(seen.type, d->type);
 }
 
@@ -75,10 +78,11 @@ static int define_active(Effect *e, const Definition *d) {
 
 void perform_define(Effect *e) {
         const Definition *d = &e->request->definition;
+        int active = !e->request->text && d->attributes.n == 0 ? is_active(e, d) : 0;
 
-        if (!e->request->text && d->attributes.n == 0 && is_active(e, d))
+        if (active > 0)
                 (void) define_active(e, d);
-        else
+        else if (active == 0)
                 (void) define(e, d);
 }
 
@@ -168,8 +172,8 @@ static int begin_undefine(Effect *e, Undefinition *all) {
 
                 /* One that cannot be read is nobody's business, but it can go. */
                 d->uuid = e->request->definition.uuid;
-                if (read_definition(e, parents[i], d, &text, &size, NULL) < 0 &&
-                                free_and_strdup(&d->parent, parents[i]) < 0)
+                r = read_definition(e, parents[i], d, &text, &size, NULL);
+                if (r == -ENOMEM || (r < 0 && free_and_strdup(&d->parent, parents[i]) < 0))
                         return failure_set(f, FAILURE_NO_MEMORY, 0, NULL, NULL);
 
                 r = action_begin(e, SCRIPT_UNDEFINE, d, e->request->force, f, &all[i].action);

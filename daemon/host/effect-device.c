@@ -115,17 +115,23 @@ void perform_create(Effect *e) {
         e->result.created = r >= 0 || failure_of(e)->rollback_error > 0;
 }
 
-/* Return: whether the device must be left alone, because somebody has it open. @ret: holds others off
- * meanwhile. */
+/* Return: whether the device must be left alone: somebody has it open, or there is no memory to find out.
+ * @ret: holds others off meanwhile. */
 static bool is_in_use(Effect *e, Holder *ret) {
         _cleanup_(sighting_done) Sighting seen = SIGHTING_INIT;
         _cleanup_(freep) char *who = NULL;
+        int r;
 
         *ret = HOLDER_INIT;
-        if (e->request->wait_for_release || e->sys_fd < 0 ||
-                        sysfs_probe(e->sys_fd, &e->request->definition.uuid, e->request->path, &seen) < 0 ||
-                        seen.presence != PRESENCE_PRESENT || holder_find(e->root_fd, &seen, ret) <= 0)
+        if (e->request->wait_for_release || e->sys_fd < 0)
                 return false;
+        r = sysfs_probe(e->sys_fd, &e->request->definition.uuid, e->request->path, &seen);
+        if (r >= 0)
+                r = seen.presence == PRESENCE_PRESENT ? holder_find(e->root_fd, &seen, ret) : 0;
+        if (r == -ENOMEM)
+                (void) failure_set(failure_of(e), FAILURE_NO_MEMORY, 0, NULL, NULL);
+        if (r <= 0)
+                return r == -ENOMEM;
 
         if (ret->pid > 0 && asprintf(&who, "process %d (%s)", (int) ret->pid, ret->comm) < 0)
                 who = NULL;
@@ -207,5 +213,7 @@ void perform_attributes(Effect *e) {
 
         frame.kind = FRAME_ATTRIBUTES;
         frame.op = e->request->op;
-        (void) e->emit(&frame, e->userdata);
+        /* None at all would be another answer. */
+        if (e->emit(&frame, e->userdata) == -ENOMEM)
+                (void) failure_set(failure_of(e), FAILURE_NO_MEMORY, 0, NULL, NULL);
 }

@@ -28,8 +28,10 @@ static void emit(Effect *e, Frame *frame, FrameKind kind) {
 Presence report_sighting(Effect *e, const char *path) {
         _cleanup_(frame_done) Frame frame = FRAME_INIT;
 
-        if (e->sys_fd >= 0)
-                (void) sysfs_probe(e->sys_fd, &e->request->definition.uuid, path, &frame.sighting);
+        if (e->sys_fd >= 0 &&
+                        sysfs_probe(e->sys_fd, &e->request->definition.uuid, path, &frame.sighting) ==
+                                        -ENOMEM)
+                e->untold = true;
         emit(e, &frame, FRAME_SIGHTING);
         return frame.sighting.presence;
 }
@@ -183,11 +185,11 @@ static void on_learned(uint64_t fingerprint, Capability *capability, void *userd
 
 /* So that the daemon can have an action ended if this process does not come to it. */
 static void report_action(const Action *a, bool begun) {
-        _cleanup_(frame_done) Frame frame = FRAME_INIT;
+        Frame frame = FRAME_INIT;
 
-        if (!callouts_exist(a->effect->callouts) || isempty(a->definition->type) ||
-                        definition_copy(a->definition, &frame.definition) < 0)
+        if (!callouts_exist(a->effect->callouts) || isempty(a->definition->type))
                 return;
+        frame.definition = *a->definition; /* borrowed */
         frame.action = a->kind;
         frame.exists = begun;
         emit(a->effect, &frame, FRAME_ACTION);
@@ -399,9 +401,10 @@ void effect_perform(int root_fd, const Request *request, int lock_fd, EffectEmit
                 .userdata = userdata,
         };
 
-        if (request->kind != REQUEST_SCAN && request->kind != REQUEST_TYPES)
-                (void) failure_set_device(failure_of(&e), &d->uuid, d->parent, d->type);
-        perform(&e);
+        /* Without the memory for that nothing is begun: it would be told as a failure of what was done. */
+        if (request->kind == REQUEST_SCAN || request->kind == REQUEST_TYPES ||
+                        failure_set_device(failure_of(&e), &d->uuid, d->parent, d->type) >= 0)
+                perform(&e);
 
         /* Whoever hears this looks for himself. */
         if (e.untold)

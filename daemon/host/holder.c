@@ -60,35 +60,40 @@ static int open_directory_at(int dir_fd, const char *path, DIR **ret) {
         return 0;
 }
 
-/* "/dev/vfio/devices/vfioN" of the device; "" if the kernel makes no such node. */
-static void find_device_node(int root_fd, const Sighting *seen, char ret[static LINK_MAX_LENGTH]) {
+/* "/dev/vfio/devices/vfioN" of the device; "" if the kernel makes no such node. Return: 0; -ENOMEM. */
+static int find_device_node(int root_fd, const Sighting *seen, char ret[static LINK_MAX_LENGTH]) {
         _cleanup_(closedirp) DIR *directory = NULL;
         _cleanup_(freep) char *path = NULL;
         struct dirent *entry;
+        int r;
 
         ret[0] = '\0';
         if (asprintf(&path, ".%s/vfio-dev", seen->path) < 0) {
                 path = NULL;
-                return;
+                return -ENOMEM;
         }
-        if (open_directory_at(root_fd, path, &directory) < 0)
-                return;
+        r = open_directory_at(root_fd, path, &directory);
+        if (r < 0)
+                return r == -ENOMEM ? r : 0;
         while ((entry = readdir(directory)))
                 if (startswith(entry->d_name, "vfio"))
                         (void) snprintf(ret, LINK_MAX_LENGTH, "/dev/vfio/devices/%.64s", entry->d_name);
+        return 0;
 }
 
 /* Since Linux 6.18 the descriptor says of which device it is. Return: 1 it is this one; 0 another; -ENOENT:
- * it does not say. */
+ * it does not say; -ENOMEM. */
 static int device_of_descriptor(int process_fd, const char *number, const Sighting *seen) {
         _cleanup_(freep) char *text = NULL;
         char name[64];
         char *line;
         size_t size;
+        int r;
 
         (void) snprintf(name, sizeof name, "fdinfo/%.32s", number);
-        if (file_read_at(process_fd, name, FDINFO_MAX, &text, &size) < 0)
-                return -ENOENT;
+        r = file_read_at(process_fd, name, FDINFO_MAX, &text, &size);
+        if (r < 0)
+                return r == -ENOMEM ? r : -ENOENT;
         line = strstr(text, "vfio-device-syspath:");
         if (!line)
                 return -ENOENT;
@@ -99,14 +104,15 @@ static int device_of_descriptor(int process_fd, const char *number, const Sighti
         return streq(line, seen->path);
 }
 
-static void look_at_descriptor(int process_fd, int fds_fd, const char *number, const Sighting *seen,
+/* Return: 0; -ENOMEM. */
+static int look_at_descriptor(int process_fd, int fds_fd, const char *number, const Sighting *seen,
                 const char *group_node, const char *device_node, Open *open) {
         char target[LINK_MAX_LENGTH];
         ssize_t n = readlinkat(fds_fd, number, target, sizeof target - 1);
         int r;
 
         if (n < 0)
-                return;
+                return 0;
         target[n] = '\0';
 
         if (streq(target, group_node))
@@ -117,11 +123,14 @@ static void look_at_descriptor(int process_fd, int fds_fd, const char *number, c
                 open->some_group = true;
         else if (streq(target, "anon_inode:[vfio-device]")) {
                 r = device_of_descriptor(process_fd, number, seen);
+                if (r == -ENOMEM)
+                        return r;
                 if (r > 0)
                         open->this_device = true;
                 else if (r < 0)
                         open->some_device = true;
         }
+        return 0;
 }
 
 /* Return: 0; a negative errno if the process does not let us look. */
@@ -135,11 +144,11 @@ static int look_at_process(int process_fd, const Sighting *seen, const char *gro
         r = open_directory_at(process_fd, "fd", &directory);
         if (r < 0)
                 return r;
-        while ((entry = readdir(directory)))
+        while (r >= 0 && (entry = readdir(directory)))
                 if (isdigit((unsigned char) entry->d_name[0]))
-                        look_at_descriptor(process_fd, dirfd(directory), entry->d_name, seen, group_node,
+                        r = look_at_descriptor(process_fd, dirfd(directory), entry->d_name, seen, group_node,
                                         device_node, ret);
-        return 0;
+        return r;
 }
 
 static void describe(int process_fd, const char *pid, Holder *ret) {
@@ -184,6 +193,8 @@ static int look_at_all(int proc_fd, const Sighting *seen, const char *group_node
                 if (process_fd < 0)
                         continue;
                 r = look_at_process(process_fd, seen, group_node, device_node, &open);
+                if (r == -ENOMEM)
+                        return r;
                 if (r == -EACCES || r == -EPERM)
                         *ret_blind = true;
                 if (r < 0)
@@ -224,7 +235,9 @@ int holder_find(int root_fd, const Sighting *seen, Holder *ret) {
         if (error == ENXIO || error == ENODEV)
                 return 0;
 
-        find_device_node(root_fd, seen, device_node);
+        r = find_device_node(root_fd, seen, device_node);
+        if (r < 0)
+                return r;
         proc_fd = openat(root_fd, "proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
         if (proc_fd < 0)
                 return -errno;
@@ -251,13 +264,16 @@ int holder_look(int root_fd, const Sighting *seen, Holder *ret) {
         char group_node[LINK_MAX_LENGTH], device_node[LINK_MAX_LENGTH];
         _cleanup_(closep) int proc_fd = -EBADF;
         bool blind;
+        int r;
 
         *ret = HOLDER_INIT;
         if (seen->iommu_group < 0 || !seen->path)
                 return 0;
 
         (void) snprintf(group_node, sizeof group_node, "/dev/vfio/%d", seen->iommu_group);
-        find_device_node(root_fd, seen, device_node);
+        r = find_device_node(root_fd, seen, device_node);
+        if (r < 0)
+                return r;
         proc_fd = openat(root_fd, "proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
         if (proc_fd < 0)
                 return -errno;

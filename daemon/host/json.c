@@ -152,6 +152,21 @@ static int scan(const char *text, size_t size, JsonFault *ret_fault) {
         return 0;
 }
 
+/* Before json-c 0.17 nothing tells want of memory from success, but that there is no value where the text has
+ * another than "null". @end: where it stopped */
+static bool is_without_memory(
+                enum json_tokener_error error, json_object *object, const char *text, size_t end) {
+#if JSON_C_VERSION_NUM >= (17 << 8)
+        if (error == json_tokener_error_memory)
+                return true;
+#endif
+        if (error != json_tokener_success || object)
+                return false;
+        while (end > 0 && strchr(" \t\r\n", text[end - 1]))
+                end--;
+        return end < strlen("null") || strncasecmp(text + end - strlen("null"), "null", strlen("null")) != 0;
+}
+
 static int tokenize(const char *text, size_t size, int depth_max, int flags, json_object **ret,
                 JsonFault *ret_fault) {
         _cleanup_(json_tokener_freep) json_tokener *tokener = json_tokener_new_ex(depth_max);
@@ -164,6 +179,8 @@ static int tokenize(const char *text, size_t size, int depth_max, int flags, jso
         json_tokener_set_flags(tokener, flags);
         object = json_tokener_parse_ex(tokener, text, (int) size);
         error = json_tokener_get_error(tokener);
+        if (is_without_memory(error, object, text, json_tokener_get_parse_end(tokener)))
+                return -ENOMEM;
         if (error == json_tokener_continue)
                 return fault(ret_fault, size, "the text ends too early");
         if (error != json_tokener_success)

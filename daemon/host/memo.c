@@ -27,7 +27,7 @@ int memo_write(int directory_fd, const char *parent, uint64_t life, const Uuid *
                 size += UUID_TEXT_SIZE;
                 text[size - 1] = '\n';
         }
-        return file_write_atomic_at(directory_fd, directory_fd, parent, text, size, true);
+        return file_write_atomic_at(directory_fd, directory_fd, parent, text, size, true, NULL);
 }
 
 int memo_read(int directory_fd, const char *parent, uint64_t *ret_life, Uuid **ret, size_t *ret_n) {

@@ -7,6 +7,7 @@
  * A process group is killed only while its leader is not reaped, so its number cannot be another's. */
 
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
@@ -31,6 +32,7 @@ typedef struct Output {
         char *data;
         size_t size, allocated;
         bool cut;
+        bool lost; /* something, for want of memory */
 } Output;
 
 typedef struct Process {
@@ -80,22 +82,25 @@ char *script_result_said(const ScriptResult *result) {
 
 /* Outputs */
 
-static int output_keep(Output *o, const char *data, size_t size) {
-        size_t n = MIN(size, o->max - o->size);
+/* The script is not to blame if there is no memory for what it says: it goes on, and what was lost is known
+ * at the end. */
+static void output_keep(Output *o, const char *data, size_t size) {
+        size_t n = o->lost ? 0 : MIN(size, o->max - o->size);
 
         o->cut = o->cut || n < size;
         if (n == 0)
-                return 0;
-        if (grow((void **) &o->data, &o->allocated, o->size + n + 1, 1) < 0)
-                return -ENOMEM;
+                return;
+        if (grow((void **) &o->data, &o->allocated, o->size + n + 1, 1) < 0) {
+                o->cut = o->lost = true;
+                return;
+        }
         memcpy(o->data + o->size, data, n);
         o->size += n;
         o->data[o->size] = '\0';
-        return 0;
 }
 
-/* Takes what is there, but at most about @max bytes. Return: 0; -ENOMEM. */
-static int output_read(Output *o, size_t max) {
+/* Takes what is there, but at most about @max bytes. */
+static void output_read(Output *o, size_t max) {
         char step[READ_STEP];
         size_t n_read = 0;
 
@@ -105,17 +110,14 @@ static int output_read(Output *o, size_t max) {
                 if (n < 0 && errno == EINTR)
                         continue;
                 if (n < 0 && errno == EAGAIN)
-                        return 0;
+                        return;
                 if (n <= 0) {
                         o->fd = safe_close(o->fd);
-                        return 0;
+                        return;
                 }
-                if (output_keep(o, step, (size_t) n) < 0)
-                        return -ENOMEM;
+                output_keep(o, step, (size_t) n);
                 n_read += (size_t) n;
         }
-
-        return 0;
 }
 
 /* A pipe whose write end is given to the script. */
@@ -220,7 +222,7 @@ static int move_up(int *fd) {
 
 static int process_start(const ScriptCall *call, const char *root, Process *p) {
         _cleanup_(closep) int input_fd = -EBADF, output_fd = -EBADF, errors_fd = -EBADF;
-        _cleanup_(freep) char *root_variable = NULL;
+        char root_variable[PATH_MAX + sizeof "MDEVCTL_ENV_ROOT="];
         char *environment[] = {
                 (char *) "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
                 (char *) "LC_ALL=C.UTF-8",
@@ -230,8 +232,9 @@ static int process_start(const ScriptCall *call, const char *root, Process *p) {
         int r;
 
         if (!streq(root, "/")) {
-                if (asprintf(&root_variable, "MDEVCTL_ENV_ROOT=%s", root) < 0)
-                        return -ENOMEM;
+                if (snprintf(root_variable, sizeof root_variable, "MDEVCTL_ENV_ROOT=%s", root) >=
+                                (int) sizeof root_variable)
+                        return -ENAMETOOLONG;
                 environment[2] = root_variable;
         }
 
@@ -273,8 +276,7 @@ static int64_t now_nsec(void) {
         return (int64_t) t.tv_sec * NSEC_PER_SEC + t.tv_nsec;
 }
 
-/* Hears the process until it has ended. Return: 1; 0 if @deadline came first; -ENOMEM, or an errno of
- * poll(2). */
+/* Hears the process until it has ended. Return: 1; 0 if @deadline came first; an errno of poll(2). */
 static int process_hear(Process *p, int64_t deadline) {
         for (;;) {
                 struct pollfd fds[] = {
@@ -294,8 +296,8 @@ static int process_hear(Process *p, int64_t deadline) {
                 }
 
                 /* A step at a time: what floods us shall not keep us from seeing that the time is up. */
-                if (output_read(&p->output, READ_STEP) < 0 || output_read(&p->errors, READ_STEP) < 0)
-                        return -ENOMEM;
+                output_read(&p->output, READ_STEP);
+                output_read(&p->errors, READ_STEP);
                 if (fds[0].revents != 0)
                         return 1;
         }
@@ -327,7 +329,10 @@ int script_run(const ScriptCall *call, const char *root, ScriptResult *ret) {
                 (void) waitid(P_PID, (id_t) p.pid, &si, WEXITED);
         if (ended < 0)
                 return ended;
-        if (output_read(&p.output, REST_MAX) < 0 || output_read(&p.errors, REST_MAX) < 0)
+        output_read(&p.output, REST_MAX);
+        output_read(&p.errors, REST_MAX);
+        /* An answer cannot do without a part of it; what it complained of is for people. */
+        if (p.output.lost)
                 return -ENOMEM;
 
         if (ended > 0) {

@@ -46,6 +46,7 @@ char *script_result_said(const ScriptResult *result);
  * "/"). Its input is a file, so neither end ever waits for the other. It has ended when it has exited: a
  * child that it left behind is left alone, and is not waited for although it holds the outputs.
  *
- * Return: 0 if it was started; else a negative errno, of execve(2) among others.
+ * Return: 0 if it was started; else a negative errno, of execve(2) among others; -ENOMEM also if it has run,
+ * but not all of its output could be kept (of its standard error less is kept then).
  */
 int script_run(const ScriptCall *call, const char *root, ScriptResult *ret);

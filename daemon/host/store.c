@@ -188,7 +188,8 @@ static int make_top(Store *s) {
         return open_top(s);
 }
 
-static int write_new(Store *s, const char *parent, const Uuid *uuid, const char *text, size_t size) {
+static int write_new(Store *s, const char *parent, const Uuid *uuid, const char *text, size_t size,
+                bool *changed) {
         _cleanup_(closep) int dir_fd = -EBADF;
         int made, r;
 
@@ -200,13 +201,15 @@ static int write_new(Store *s, const char *parent, const Uuid *uuid, const char 
                 return made;
 
         dir_fd = open_parent(s, parent);
-        r = dir_fd < 0 ? dir_fd : file_write_atomic_at(s->fd, dir_fd, UUID_TEXT(uuid), text, size, false);
+        r = dir_fd < 0 ? dir_fd
+                       : file_write_atomic_at(s->fd, dir_fd, UUID_TEXT(uuid), text, size, false, changed);
         if (r < 0 && made > 0)
                 (void) unlinkat(s->fd, parent, AT_REMOVEDIR);
         return r;
 }
 
-static int write_again(Store *s, const char *parent, const Uuid *uuid, const char *text, size_t size) {
+static int write_again(Store *s, const char *parent, const Uuid *uuid, const char *text, size_t size,
+                bool *changed) {
         _cleanup_(closep) int dir_fd = open_parent(s, parent);
         char name[NAME_LENGTH_MAX + 1];
         int r;
@@ -216,13 +219,18 @@ static int write_again(Store *s, const char *parent, const Uuid *uuid, const cha
         r = find_name(dir_fd, uuid, name);
         if (r < 0)
                 return r;
-        return file_write_atomic_at(s->fd, dir_fd, name, text, size, true);
+        return file_write_atomic_at(s->fd, dir_fd, name, text, size, true, changed);
 }
 
 int store_write(Store *s, const char *parent, const Uuid *uuid, const char *text, size_t size, bool replace,
                 Failure *f) {
-        int r = replace ? write_again(s, parent, uuid, text, size) : write_new(s, parent, uuid, text, size);
+        bool changed = false;
+        int r;
 
+        r = replace ? write_again(s, parent, uuid, text, size, &changed)
+                    : write_new(s, parent, uuid, text, size, &changed);
+        if (changed)
+                f->changed_store = true;
         if (r == -EEXIST && !replace)
                 return store_failure(f, FAILURE_EXISTS_ON_DISK, 0, parent, UUID_TEXT(uuid));
         if (r == -ENOENT && replace)
@@ -230,13 +238,12 @@ int store_write(Store *s, const char *parent, const Uuid *uuid, const char *text
         return r < 0 ? store_failure(f, FAILURE_STORE, r, parent, UUID_TEXT(uuid)) : 0;
 }
 
-/* What one file was, so that it can be put back. */
+/* One file, as long as it may have to be put back. */
 typedef struct Removed {
         int dir_fd;
         char name[NAME_LENGTH_MAX + 1];
-        char *text;
-        size_t size;
-        struct stat st;
+        Kept kept;
+        bool is_gone;
 } Removed;
 
 static int remove_one(Store *s, const char *parent, const Uuid *uuid, Removed *removed) {
@@ -249,26 +256,12 @@ static int remove_one(Store *s, const char *parent, const Uuid *uuid, Removed *r
         if (r < 0)
                 return r;
 
-        /* One that cannot be read (a broken file, say) can be removed all the same, but not put back. */
-        r = file_read_at(removed->dir_fd, removed->name, STORE_FILE_MAX, &removed->text, &removed->size);
-        if (r == -ENOMEM)
-                return r;
-        if (fstatat(removed->dir_fd, removed->name, &removed->st, AT_SYMLINK_NOFOLLOW) < 0 ||
-                        unlinkat(removed->dir_fd, removed->name, 0) < 0)
+        /* What cannot be kept (a symbolic link, say) can be removed all the same, but not put back. */
+        file_keep_at(s->fd, removed->dir_fd, removed->name, &removed->kept);
+        if (unlinkat(removed->dir_fd, removed->name, 0) < 0)
                 return -errno;
+        removed->is_gone = true;
         return fsync(removed->dir_fd) < 0 ? -errno : 0;
-}
-
-static void put_back(Store *s, const Removed *removed) {
-        const struct stat *st = &removed->st;
-
-        if (!removed->text ||
-                        file_write_atomic_at(s->fd, removed->dir_fd, removed->name, removed->text,
-                                        removed->size, false) < 0)
-                return;
-
-        (void) fchownat(removed->dir_fd, removed->name, st->st_uid, st->st_gid, AT_SYMLINK_NOFOLLOW);
-        (void) fchmodat(removed->dir_fd, removed->name, st->st_mode & 07777, 0);
 }
 
 int store_remove(Store *s, char *const *parents, const Uuid *uuid, Failure *f) {
@@ -282,7 +275,7 @@ int store_remove(Store *s, char *const *parents, const Uuid *uuid, Failure *f) {
         if (!removed)
                 return failure_set(f, FAILURE_NO_MEMORY, 0, NULL, NULL);
         for (i = 0; i < n; i++)
-                removed[i].dir_fd = -EBADF;
+                removed[i] = (Removed){ .dir_fd = -EBADF, .kept = KEPT_INIT };
 
         for (i = 0; i < n && r >= 0; i++) {
                 r = remove_one(s, parents[i], uuid, &removed[i]);
@@ -293,10 +286,13 @@ int store_remove(Store *s, char *const *parents, const Uuid *uuid, Failure *f) {
         }
         if (r < 0)
                 while (i-- > 0)
-                        put_back(s, &removed[i]);
+                        if (removed[i].is_gone &&
+                                        kept_put_back(&removed[i].kept, removed[i].dir_fd, removed[i].name,
+                                                        false) < 0)
+                                f->changed_store = true;
 
         for (i = 0; i < n; i++) {
-                free(removed[i].text);
+                kept_done(&removed[i].kept);
                 (void) safe_close(removed[i].dir_fd);
         }
         return r;
@@ -353,6 +349,8 @@ static int scan_parent(Store *s, const char *parent, const Uuid *only, StoreFn f
         if (dir_fd < 0)
                 return fn(parent, "", NULL, NULL, 0, dir_fd, userdata);
         r = open_stream(dir_fd, &directory);
+        if (r == -ENOMEM) /* says nothing of the disk */
+                return r;
         if (r < 0)
                 return fn(parent, "", NULL, NULL, 0, r, userdata);
 
@@ -422,6 +420,8 @@ int store_scan(Store *s, const Uuid *only, StoreFn fn, void *userdata) {
                 return 0;
         if (r >= 0)
                 r = open_stream(s->fd, &directory);
+        if (r == -ENOMEM)
+                return r;
         if (r < 0)
                 return fn("", "", NULL, NULL, 0, r, userdata);
 

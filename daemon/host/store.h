@@ -33,13 +33,14 @@ int store_read(Store *s, const char *parent, const Uuid *uuid, char **ret, size_
  * @replace: the file must be there and is replaced, under the name that it has; else it must not be there
  *
  * Return: 0; a negative errno, with FAILURE_EXISTS_ON_DISK, FAILURE_NO_SUCH_DEFINITION or FAILURE_STORE in
- * @f. On error nothing changed, as file_write_atomic_at() says.
+ * @f. On error nothing changed, unless @f has changed_store: see file_write_atomic_at(). (A directory that
+ * was made for the parent may stay then; it is no definition.)
  */
 int store_write(Store *s, const char *parent, const Uuid *uuid, const char *text, size_t size, bool replace,
                 Failure *f);
 
 /* Removes the files of @uuid below each of @parents (NULL-terminated), all or none: those already removed are
- * put back if another cannot be. Return: as store_write(). */
+ * put back if another cannot be, as far as the disk lets that happen. Return: as store_write(). */
 int store_remove(Store *s, char *const *parents, const Uuid *uuid, Failure *f);
 
 /**

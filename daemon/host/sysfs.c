@@ -121,7 +121,10 @@ static int probe_listed(int sys_fd, const char *path, Sighting *s) {
                 return r;
 
         (void) snprintf(link, sizeof link, "%s/iommu_group", path);
-        if (read_link_name(sys_fd, link, &group) >= 0)
+        r = read_link_name(sys_fd, link, &group);
+        if (r == -ENOMEM)
+                return r;
+        if (r >= 0)
                 s->iommu_group = atoi(group);
 
         (void) snprintf(link, sizeof link, "%s/mdev_type", path);

@@ -164,6 +164,7 @@ static void put_failure(Writer *w, const Failure *f) {
         put_string(w, f->detail);
         put_u32(w, (uint32_t) f->rollback_error);
         put_u32(w, f->changed_live);
+        put_u32(w, f->changed_store);
 }
 
 static Writer begin_frame(Buffer *b, uint32_t kind, OpId op) {
@@ -497,6 +498,7 @@ static void get_failure(Reader *r, Failure *ret) {
         ret->detail = get_string(r);
         ret->rollback_error = (int) get_u32(r);
         ret->changed_live = get_bool(r);
+        ret->changed_store = get_bool(r);
 
         if (ret->error < 0 || ret->state < -1 || ret->state >= _DEVICE_STATE_MAX)
                 r->error = r->error < 0 ? r->error : -EBADMSG;

@@ -89,6 +89,7 @@ void failure_copy(const Failure *f, Failure *ret) {
         ret->state = f->state;
         ret->rollback_error = f->rollback_error;
         ret->changed_live = f->changed_live;
+        ret->changed_store = f->changed_store;
 }
 
 int failure_errno(const Failure *f) {

@@ -73,6 +73,7 @@ typedef struct Failure {
         char *detail;
         int rollback_error; /* positive errno if undoing failed too, so that the device may still be there */
         bool changed_live;  /* the active device had been changed before, and stays so */
+        bool changed_store; /* the disk did not let what was done to the definitions be undone */
 } Failure;
 
 #define FAILURE_INIT ((Failure){ .kind = FAILURE_NONE, .state = -1 })

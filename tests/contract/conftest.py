@@ -14,7 +14,7 @@ sys.path[:0] = [str(TESTS), str(TESTS.parents[1] / "api")]
 from host import Host  # noqa: E402
 
 
-LONG = {"test_flood", "test_large", "test_memory", "test_order", "test_stuck", "test_fuzz", "test_name"}
+LONG = {"test_flood", "test_large", "test_memory", "test_memory_tools", "test_order", "test_stuck", "test_fuzz", "test_name"}
 
 
 def pytest_configure(config):

@@ -137,7 +137,25 @@ PLAYS = {
     "ListDevices": (both, ("ListDevices", "a{sv}", {"parent": ("s", "p")})),
     "ListParents": (both, ("ListParents",)),
     "ListTypes": (both, ("ListTypes", "s", "")),
+    "refused": (Poor.define, ("Undefine", "ssa{sv}", U[2], "", {})),
+    "refused option": (Poor.define, ("Undefine", "ssa{sv}", U[1], "", {"odd": ("b", True)})),
+    "invalid JSON": (Poor.define, ("DefineFromJSON", "sssa{sv}", U[2], "p", "{", {})),
 }
+
+# What sd-bus answers by itself, with what it asks the daemon for.
+DEVICE = "/org/mdevd1/device/" + U[1].replace("-", "_")
+ASKED_OF_OBJECTS = {
+    "GetManagedObjects": ("/org/mdevd1", OBJECT_MANAGER, "GetManagedObjects"),
+    "Get": ("/org/mdevd1", PROPERTIES, "Get", "ss", MANAGER, "InvalidDefinitions"),
+    "GetAll": ("/org/mdevd1", PROPERTIES, "GetAll", "s", MANAGER),
+    "Get of a device": (DEVICE, PROPERTIES, "Get", "ss", "org.mdevd1.Device", "Definitions"),
+    "GetAll of a device": (DEVICE, PROPERTIES, "GetAll", "s", "org.mdevd1.Device"),
+    "GetAll of a parent": ("/org/mdevd1/parent/p", PROPERTIES, "GetAll", "s", "org.mdevd1.Parent"),
+    "Introspect": ("/org/mdevd1", "org.freedesktop.DBus.Introspectable", "Introspect"),
+    "Introspect the devices": ("/org/mdevd1/device", "org.freedesktop.DBus.Introspectable", "Introspect"),
+    "Introspect a device": (DEVICE, "org.freedesktop.DBus.Introspectable", "Introspect"),
+}
+REFUSED = [name for name in PLAYS if name.startswith(("refused", "invalid"))]
 
 
 class Polkit:
@@ -183,10 +201,39 @@ def call_as_nobody(poor, message):
 @pytest.mark.parametrize("name", PLAYS)
 def test_each_allocation(poor, name):
     prepare, message = PLAYS[name]
-    play(poor, prepare, lambda: poor.manager(*message), poor.memory)
+    play(poor, prepare, lambda: poor.manager(*message), poor.memory, name in REFUSED)
 
 
-@pytest.mark.parametrize("name", [name for name in PLAYS if not name.startswith(("Get", "ListD", "ListP"))])
+@pytest.mark.parametrize("name", ASKED_OF_OBJECTS)
+def test_each_allocation_of_an_object(poor, name):
+    both(poor)
+    poor.quiet()
+    message = ASKED_OF_OBJECTS[name]
+    expected, failures, n = poor.client.call(*message), 0, 0
+    while True:
+        poor.memory.write(n)
+        try:
+            answer = poor.client.call(*message)
+        except BusError as error:
+            answer = error
+        failed = poor.memory.read() < 0
+        poor.memory.write(-1)
+        where = f"allocation {n}: {answer!r}"
+        if isinstance(answer, BusError):
+            assert failed and says_why(answer.sentence), where
+        else:
+            # Nobody takes a part for the whole.
+            assert answer == expected, where
+        if not failed:
+            break
+        failures += 1
+        n += 1
+    assert failures
+    assert poor.host.daemon.poll() is None
+
+
+@pytest.mark.parametrize("name", [name for name in PLAYS if not name.startswith(("Get", "ListD", "ListP"))
+                                  and name not in REFUSED])
 def test_each_allocation_of_a_worker(poor, name):
     prepare, message = PLAYS[name]
     play(poor, prepare, lambda: poor.manager(*message), poor.of_worker)
@@ -202,7 +249,7 @@ def says_why(sentence):
     return "emory" in sentence or "The worker process" in sentence
 
 
-def play(poor, prepare, call, memory):
+def play(poor, prepare, call, memory, is_refused=False):
     prepare(poor)
     poor.quiet()
     before = poor.picture()
@@ -226,7 +273,8 @@ def play(poor, prepare, call, memory):
         if isinstance(answer, BusError):
             # A worker whose word was lost is as one that has died: what is there is looked at.
             # What a step of the work failed with is told of that step.
-            assert says_why(answer.sentence) and answer.name != ACCESS_DENIED, where
+            assert says_why(answer.sentence) or is_refused, where
+            assert answer.name != ACCESS_DENIED, where
         else:
             # Of several devices each that failed is told.
             if not any(len(row) == 2 and says_why(row[1]) for row in answer if isinstance(row, tuple)):
@@ -240,7 +288,7 @@ def play(poor, prepare, call, memory):
             prepare(poor)
             assert poor.picture() == before
         n += STEP
-    assert not isinstance(answer, BusError), answer
+    assert isinstance(answer, BusError) == is_refused, answer
     assert failures
     assert [(where, other) for where, other in others if other != seen] == []
     assert [(where, after) for where, after in successes if after != seen] == []

@@ -7,7 +7,9 @@
  *
  * NTH      at which call, counted from 1; 0: only count
  * WHAT     kill: before the call does anything; short: the call, a read or write, does half of it; the number
- *          of an errno: the call does nothing and returns that
+ *          of an errno: the call does nothing and returns that. With a "+" behind the number, so do all
+ *          after it, as on a disk that is full, read-only or broken; and only calls that change something
+ *          count. With "++", those that look count too
  * PATTERN  only calls on paths that this extended regular expression matches are counted; "": all calls
  * WHO      daemon; worker: the one that is given a request about UUID, from there on until it waits for the
  *          next one or exits; both: the same, and the daemon dies with it
@@ -15,8 +17,8 @@
  * PID      of the daemon
  *
  * Says "ready" when it follows. Then either one line "cut NTH CALL PATH", or, once the worker is done, or
- * SIGTERM has told that the operation is over and no call was made for a moment, "count N". What it followed
- * lives on untouched.
+ * SIGTERM has told that the operation is over and no call was made for a moment, "count N"; where calls go on
+ * failing, such a line for each, and then the count. What it followed lives on untouched.
  *
  * Which of its workers the daemon takes is its own affair: all are followed until one is given that request.
  */
@@ -24,6 +26,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/openat2.h>
 #include <regex.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -51,28 +54,34 @@ static const struct {
         long number;
         const char *name;
         bool has_path; /* the second argument, relative to the first; else the first alone */
+        enum {
+                ASKS_NOTHING, /* of the disk */
+                LOOKS,        /* opening changes something with some flags */
+                CHANGES,
+        } deed;
 } calls[] = {
-        { SYS_openat, "openat", true },
-        { SYS_openat2, "openat2", true },
-        { SYS_newfstatat, "newfstatat", true },
-        { SYS_mkdirat, "mkdirat", true },
-        { SYS_unlinkat, "unlinkat", true },
-        { SYS_renameat2, "renameat2", true },
-        { SYS_linkat, "linkat", true },
-        { SYS_fchownat, "fchownat", true },
-        { SYS_fchmodat, "fchmodat", true },
-        { SYS_readlinkat, "readlinkat", true },
-        { SYS_read, "read", false },
-        { SYS_write, "write", false },
-        { SYS_fsync, "fsync", false },
-        { SYS_ftruncate, "ftruncate", false },
-        { SYS_fstat, "fstat", false },
-        { SYS_fchmod, "fchmod", false },
-        { SYS_fchown, "fchown", false },
-        { SYS_flock, "flock", false },
-        { SYS_fcntl, "fcntl", false },
-        { SYS_getdents64, "getdents64", false },
-        { SYS_close, "close", false },
+        { SYS_openat, "openat", true, LOOKS },
+        { SYS_openat2, "openat2", true, LOOKS },
+        { SYS_newfstatat, "newfstatat", true, LOOKS },
+        { SYS_mkdirat, "mkdirat", true, CHANGES },
+        { SYS_unlinkat, "unlinkat", true, CHANGES },
+        { SYS_renameat, "renameat", true, CHANGES }, /* what renameat2() calls without flags */
+        { SYS_renameat2, "renameat2", true, CHANGES },
+        { SYS_linkat, "linkat", true, CHANGES },
+        { SYS_fchownat, "fchownat", true, CHANGES },
+        { SYS_fchmodat, "fchmodat", true, CHANGES },
+        { SYS_readlinkat, "readlinkat", true, LOOKS },
+        { SYS_read, "read", false, LOOKS },
+        { SYS_write, "write", false, CHANGES },
+        { SYS_fsync, "fsync", false, CHANGES },
+        { SYS_ftruncate, "ftruncate", false, CHANGES },
+        { SYS_fstat, "fstat", false, LOOKS },
+        { SYS_fchmod, "fchmod", false, CHANGES },
+        { SYS_fchown, "fchown", false, CHANGES },
+        { SYS_flock, "flock", false, ASKS_NOTHING },
+        { SYS_fcntl, "fcntl", false, ASKS_NOTHING },
+        { SYS_getdents64, "getdents64", false, LOOKS },
+        { SYS_close, "close", false, ASKS_NOTHING },
 };
 
 /* Whoever waits for something to do can be followed at once; the rest comes as it is started. */
@@ -91,6 +100,8 @@ static struct {
                 FAIL
         } what;
         int error;
+        bool goes_on;      /* from the NTH call on */
+        bool only_changes; /* are counted */
         bool has_pattern;
         regex_t pattern;
         bool of_worker, with_daemon;
@@ -129,6 +140,23 @@ static void path_of_descriptor(int fd, char buffer[static PATH_MAX]) {
         buffer[n < 0 ? 0 : n] = '\0';
 }
 
+/* Whether a disk that has failed for good refuses it. */
+static bool would_be_refused(const struct __ptrace_syscall_info *info) {
+        const unsigned long long flags = O_CREAT | O_WRONLY | O_RDWR;
+        struct open_how how = {};
+
+        for (size_t i = 0; i < sizeof calls / sizeof *calls; i++)
+                if (calls[i].number == (long) info->entry.nr && calls[i].deed != LOOKS)
+                        return calls[i].deed == CHANGES;
+        if (!state.only_changes)
+                return true;
+        if (info->entry.nr == SYS_openat)
+                return info->entry.args[2] & flags;
+        return info->entry.nr == SYS_openat2 &&
+                        read_memory(state.chosen, info->entry.args[2], &how, sizeof how) == sizeof how &&
+                        how.flags & flags;
+}
+
 /* What the call is about. Return: its name. */
 static const char *describe(const struct __ptrace_syscall_info *info, char ret_path[static 2 * PATH_MAX]) {
         char directory[PATH_MAX] = "", name[PATH_MAX] = "";
@@ -150,6 +178,8 @@ static const char *describe(const struct __ptrace_syscall_info *info, char ret_p
 
 static bool is_counted(const struct __ptrace_syscall_info *info, const char *path) {
         if (state.what == SHORT && info->entry.nr != SYS_read && info->entry.nr != SYS_write)
+                return false;
+        if (state.goes_on && !would_be_refused(info))
                 return false;
         return !state.has_pattern || regexec(&state.pattern, path, 0, NULL, 0) == 0;
 }
@@ -190,7 +220,9 @@ static bool on_entry(const struct __ptrace_syscall_info *info) {
         const char *name;
 
         name = describe(info, path);
-        if (is_counted(info, path) && ++state.count == state.nth) {
+        if (is_counted(info, path) &&
+                        (++state.count == state.nth ||
+                                        (state.goes_on && state.nth > 0 && state.count > state.nth))) {
                 (void) printf("cut %ld %s %s\n", state.count, name, path);
                 (void) fflush(stdout);
                 if (state.what != KILL) {
@@ -264,7 +296,8 @@ static bool on_call(pid_t pid) {
                         return false;
                 if (info.op == PTRACE_SYSCALL_INFO_EXIT && state.failing) {
                         change_registers(false);
-                        return true;
+                        state.failing = false;
+                        return !state.goes_on;
                 }
                 return info.op == PTRACE_SYSCALL_INFO_ENTRY && on_entry(&info);
         }
@@ -349,6 +382,8 @@ static void parse(int argc, char *argv[]) {
         state.nth = atol(argv[1]);
         state.what = streq(argv[2], "kill") ? KILL : streq(argv[2], "short") ? SHORT : FAIL;
         state.error = atoi(argv[2]);
+        state.goes_on = strchr(argv[2], '+');
+        state.only_changes = state.goes_on && !strstr(argv[2], "++");
         state.has_pattern = argv[3][0] != '\0';
         if (state.has_pattern && regcomp(&state.pattern, argv[3], REG_EXTENDED | REG_NOSUB) != 0)
                 die("regcomp");

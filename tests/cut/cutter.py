@@ -20,13 +20,18 @@ class Cutter:
         self.lines = [self.process.stdout.readline()]
 
     def end(self):
-        """What it came to, as (number, call, path), or None if there were not that many calls."""
+        """What it came to, as (number, call, path), or None if there were not that many calls; where they go on failing,
+        the first of them."""
         self.process.terminate()
         self.lines += self.process.stdout.readlines()
         self.process.stdout.close()
         assert self.process.wait() == 0 and "ready\n" in self.lines, self.lines
-        found = re.search(r"^cut (\d+) (\S+) (.*)$", "".join(self.lines), re.MULTILINE)
-        return (int(found[1]), found[2], found[3]) if found else None
+        return next(iter(self.cuts()), None)
+
+    def cuts(self):
+        """All of them."""
+        found = re.finditer(r"^cut (\d+) (\S+) (.*)$", "".join(self.lines), re.MULTILINE)
+        return [(int(cut[1]), cut[2], cut[3]) for cut in found]
 
     def count(self):
         return int(re.search(r"^count (\d+)$", "".join(self.lines), re.MULTILINE)[1])

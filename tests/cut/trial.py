@@ -164,11 +164,14 @@ class Stage:
             ("operations", self.client.property(PATH, MANAGER, "NPending"), 0),
         ) if a != b]
 
+    def found(self, uuid):
+        """The definitions on disk: their texts by parent."""
+        return {path.parent.name: path.read_text() for path in self.files() if path.name == uuid}
+
     def file_troubles(self, uuid, before, after, answer):
         """Whether each definition is wholly the one or the other, and what the client was told."""
         troubles = []
-        was, becomes = texts(before), texts(after)
-        found = {path.parent.name: path.read_text() for path in self.files() if path.name == uuid}
+        was, becomes, found = texts(before), texts(after), self.found(uuid)
         for parent in {*was, *becomes, *found}:
             if found.get(parent) not in (was.get(parent), becomes.get(parent)):
                 troubles.append(f"{parent}: neither old nor new: {found.get(parent)!r}")
@@ -304,11 +307,10 @@ def fail_once(stage, play, what, nth, pattern):
     call = play.begin(stage, name)
     try:
         call.result()
-        answer = DONE
+        answer, troubles = DONE, []
     except BusError as failure:
-        answer = failure.name
+        answer, troubles = failure.name, refusal_troubles(failure.name, failure.sentence, what)
     cut = cutter.end()
-    troubles = [] if answer in (DONE, error("Store")) else [f"an answer that does not name the matter: {answer}"]
     if answer == DONE and cut and is_vital(what, cut):
         troubles.append("told that it was done, without the disk")
 
@@ -329,9 +331,68 @@ def fail_once(stage, play, what, nth, pattern):
     return cut, troubles
 
 
+# What the sentence of an error of the store ends with.
+UNCHANGED = "Nothing has changed."
+CHANGED = "It could not be undone either: the definitions may have changed."
+
+
+def fail_for_good(stage, play, error_number, nth, pattern, how):
+    """The same for a disk that from that call on goes on saying no (HOW: see cut.c), to undoing as well, until the
+    operation is over. What it does not let be undone the answer must tell of, and the daemon must know."""
+    name = str(uuid.uuid4())
+    play.prepare(stage, name)
+    what = f"{error_number}{how}"
+    cutter = Cutter(stage.program, stage.daemon.process.pid, WORKER, play.subject(name), nth, what, pattern)
+    call = play.begin(stage, name)
+    try:
+        call.result()
+        answer, sentence = DONE, ""
+    except BusError as failure:
+        answer, sentence = failure.name, failure.sentence
+    cut = cutter.end()
+    troubles = []
+    if answer == DONE:
+        troubles += [f"told that it was done, without {c[1]} {c[2]}" for c in cutter.cuts() if is_vital(error_number, c)]
+    else:
+        troubles += refusal_troubles(answer, sentence, error_number)
+
+    # First from what the worker told; then with the disk well again.
+    troubles += stage.picture_troubles(os.strerror(error_number))
+    if nth % 2:
+        stage.restart()
+        wait_until(stage.is_quiet, timeout=PATIENCE)
+    else:
+        stage.client.rescan()
+    troubles += stage.picture_troubles()
+    found, becomes = stage.found(name), texts(play.after)
+    is_told = CHANGED in sentence
+    # That a directory stays is no change that anybody has to be told of.
+    troubles += stage.file_troubles(name, play.before, play.after, answer if answer == DONE else None)
+    if answer != DONE and not is_told and found != texts(play.before):
+        troubles.append(f"told that nothing has changed, but there is {found}")
+    troubles += stage.device_troubles(name, play.before, play.after, answer)
+    troubles += [f"stray: {path}" for path in stage.strays()]
+    if answer != DONE and not (is_told and found == becomes):
+        again = answer_of(play.begin(stage, name))
+        troubles += [] if again == DONE else [f"the next attempt: {again}"]
+        troubles += stage.file_troubles(name, play.before, play.after, again)
+    troubles += stage.clean_up(name)
+    return cut, troubles, is_told
+
+
+def refusal_troubles(answer, sentence, error_number):
+    """Whether a refusal names the matter, and says what became of the files."""
+    troubles = [] if answer == error("Store") else [f"an answer that does not name the matter: {answer}: {sentence}"]
+    if os.strerror(error_number) not in sentence:
+        troubles.append(f"a sentence that does not name the errno: {sentence}")
+    if (UNCHANGED in sentence) == (CHANGED in sentence):
+        troubles.append(f"a sentence that does not say what became of the files: {sentence}")
+    return troubles
+
+
 def is_vital(what, cut):
     """Calls without which nothing is written, or nothing lasts; a write that was interrupted is repeated."""
-    return cut[1] in ("fsync", "mkdirat") or (cut[1] == "write" and what not in ("short", errno.EINTR))
+    return cut[1] in ("fsync", "mkdirat", "renameat", "renameat2") or (cut[1] == "write" and what not in ("short", errno.EINTR))
 
 
 class Figures:
@@ -363,6 +424,20 @@ def let_fail(stage, play, label, what, pattern, some, figures):
     """The same with calls on the store that fail."""
     total = count_calls(stage, play, WORKER, what, pattern)
     try_calls(total, some, lambda nth: fail_once(stage, play, what, nth, pattern), label, figures)
+
+
+def let_fail_for_good(stage, play, label, error_number, how, pattern, some, figures):
+    """The same with a disk that goes on saying no. Returns how often the answer was that something may have changed."""
+    total = count_calls(stage, play, WORKER, f"{error_number}{how}", pattern)
+    told = []
+
+    def attempt(nth):
+        cut, troubles, is_told = fail_for_good(stage, play, error_number, nth, pattern, how)
+        told.append(is_told)
+        return cut, troubles
+
+    try_calls(total, some, attempt, label, figures)
+    return sum(told)
 
 
 def count_calls(stage, play, who, what, pattern):

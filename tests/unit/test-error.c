@@ -279,6 +279,31 @@ static void test_rollback(void **state) {
         assert_reads_well(undone, FAILURE_ATTRIBUTE, WITH_ALL);
 }
 
+/* Nothing is said to be as it was that may not be. */
+static void test_nothing_changed(void **state) {
+        _cleanup_(failure_done) Failure f = make(FAILURE_STORE, WITH_SUBJECT | WITH_ERROR);
+
+        (void) state;
+
+        assert_sentence(&f,
+                        "the-subject could not be read or written: Address already in use (EADDRINUSE, errno "
+                        "98). Nothing has changed.");
+        f.changed_store = true;
+        assert_sentence(&f,
+                        "the-subject could not be read or written: Address already in use (EADDRINUSE, errno "
+                        "98). It could not be undone either: the definitions may have changed. Look at them "
+                        "before the next attempt.");
+        f.changed_store = false;
+        f.changed_live = true;
+        assert_sentence(&f,
+                        "the-subject could not be read or written: Address already in use (EADDRINUSE, errno "
+                        "98). The active device has been changed, and stays so.");
+        f.kind = FAILURE_NO_MEMORY;
+        assert_sentence(&f, "Not enough memory. The active device has been changed, and stays so.");
+        f.changed_live = false;
+        assert_sentence(&f, "Not enough memory. Nothing has changed.");
+}
+
 static void test_set(void **state) {
         _cleanup_(failure_done) Failure f = make(FAILURE_NO_SUCH_DEVICE, WITH_UUID);
         _cleanup_(freep) char *s = error_sentence(&f);
@@ -302,6 +327,7 @@ int main(void) {
                 cmocka_unit_test(test_errnos),
                 cmocka_unit_test(test_index),
                 cmocka_unit_test(test_rollback),
+                cmocka_unit_test(test_nothing_changed),
                 cmocka_unit_test(test_set),
         };
 

@@ -238,7 +238,7 @@ static void assert_clean(unsigned n) {
 }
 
 static int write_text(const char *name, const char *text, bool replace) {
-        return file_write_atomic_at(temporary_fd, to_fd, name, text, strlen(text), replace);
+        return file_write_atomic_at(temporary_fd, to_fd, name, text, strlen(text), replace, NULL);
 }
 
 /* Reading */
@@ -465,9 +465,10 @@ static void test_write_sizes(void **state) {
         memset(data, 'x', sizeof data);
         assert_int_equal(write_text("empty", "", false), 0);
         assert_reads("empty", 0, "", 0);
-        assert_int_equal(file_write_atomic_at(temporary_fd, to_fd, "large", data, sizeof data, false), 0);
+        assert_int_equal(file_write_atomic_at(temporary_fd, to_fd, "large", data, sizeof data, false, NULL),
+                        0);
         assert_reads("large", sizeof data, data, sizeof data);
-        assert_int_equal(file_write_atomic_at(temporary_fd, to_fd, "nul", "a\0b", 3, false), 0);
+        assert_int_equal(file_write_atomic_at(temporary_fd, to_fd, "nul", "a\0b", 3, false, NULL), 0);
         assert_reads("nul", 3, "a\0b", 3);
         assert_clean(3);
 }
@@ -769,9 +770,10 @@ static void test_write_without_directory(void **state) {
         assert_int_equal(unlinkat(root_fd, "gone", AT_REMOVEDIR), 0);
 
         for (unsigned replace = 0; replace < 2; replace++) {
-                assert_int_equal(file_write_atomic_at(gone, to_fd, "file", "x", 1, replace), -ENOENT);
-                assert_int_equal(file_write_atomic_at(temporary_fd, gone, "file", "x", 1, replace), -ENOENT);
-                assert_int_equal(file_write_atomic_at(-EBADF, to_fd, "file", "x", 1, replace), -EBADF);
+                assert_int_equal(file_write_atomic_at(gone, to_fd, "file", "x", 1, replace, NULL), -ENOENT);
+                assert_int_equal(file_write_atomic_at(temporary_fd, gone, "file", "x", 1, replace, NULL),
+                                -ENOENT);
+                assert_int_equal(file_write_atomic_at(-EBADF, to_fd, "file", "x", 1, replace, NULL), -EBADF);
         }
         (void) close(gone);
         assert_clean(0);
@@ -830,13 +832,13 @@ static void test_write_is_atomic(void **state) {
 
         memset(a, 'a', sizeof a);
         memset(b, 'b', sizeof b);
-        assert_int_equal(file_write_atomic_at(temporary_fd, to_fd, "file", a, sizeof a, false), 0);
+        assert_int_equal(file_write_atomic_at(temporary_fd, to_fd, "file", a, sizeof a, false, NULL), 0);
         pid = fork();
         assert_true(pid >= 0);
         if (pid == 0) {
                 for (unsigned i = 0; i < 40; i++)
                         if (file_write_atomic_at(temporary_fd, to_fd, "file", i % 2 ? a : b,
-                                            i % 2 ? sizeof a : sizeof b, true) < 0)
+                                            i % 2 ? sizeof a : sizeof b, true, NULL) < 0)
                                 _exit(1);
                 _exit(0);
         }
@@ -1000,7 +1002,7 @@ static void test_stray_race(void **state) {
                 }
 
         for (unsigned i = 0; r >= 0 && i < 5000; i++)
-                r = file_write_atomic_at(to_fd, to_fd, "file", "text", 4, i > 0);
+                r = file_write_atomic_at(to_fd, to_fd, "file", "text", 4, i > 0, NULL);
         assert_int_equal(kill(remover, SIGKILL), 0);
         assert_int_equal(waitpid(remover, NULL, 0), remover);
         assert_int_equal(r, 0);

@@ -8,11 +8,12 @@
 #include "tree.h"
 
 #include <json-c/json.h>
+#include <libudev.h>
 
 #include "host/codec.h"
 #include "host/config.h"
-#include "host/lock.h"
 #include "host/memo.h"
+#include "host/monitor.h"
 #include "host/store.h"
 #include "host/sysfs.h"
 #include "host/watch.h"
@@ -23,6 +24,14 @@
 
 MEMORY_HOOK(json_tokener *, json_tokener_new_ex, NULL, (int depth), depth);
 MEMORY_HOOK(json_object *, json_object_new_string, NULL, (const char *s), s);
+MEMORY_HOOK(json_object *, json_tokener_parse_ex, NULL, (json_tokener * t, const char *s, int n), t, s, n);
+MEMORY_HOOK(const char *, json_object_to_json_string_ext, NULL, (json_object * o, int flags), o, flags);
+
+MEMORY_HOOK(struct udev *, udev_new, NULL, (void), );
+MEMORY_HOOK(struct udev_monitor *, udev_monitor_new_from_netlink, NULL,
+                (struct udev * udev, const char *name), udev, name);
+MEMORY_HOOK(int, udev_monitor_filter_add_match_tag, -ENOMEM, (struct udev_monitor * m, const char *tag), m,
+                tag);
 
 /* Steps */
 
@@ -33,6 +42,7 @@ static void run(int (*step)(void), int expected) {
 
         for (;; n++) {
                 assert_true(n < 10000);
+                failed = false;
                 allocations_left = n;
                 r = step();
                 allocations_left = -1;
@@ -41,6 +51,7 @@ static void run(int (*step)(void), int expected) {
         }
 
         assert_int_equal(r, expected);
+        assert_false(failed);
         /* A step that had nothing to fail would prove nothing. */
         assert_true(n > 0);
 }
@@ -367,6 +378,15 @@ static int new_watch(void) {
         return r;
 }
 
+static int new_monitor(void) {
+        Monitor *m = NULL;
+        int r = monitor_new(&m);
+
+        assert_true(!m == (r < 0));
+        (void) monitor_free(m);
+        return r;
+}
+
 static int load_configuration(void) {
         Config config = CONFIG_DEFAULT;
         int r = config_load(tree_fd, &config, NULL, NULL);
@@ -387,6 +407,7 @@ static void test_the_rest(void **state) {
 
         tree_mkdir(FOLDER);
         run(new_watch, 0);
+        run(new_monitor, 0);
 
         tree_put("etc/mdevd/mdevd.conf", "[Limits]\nDevicesMax=5\n");
         tree_put("etc/mdevd/mdevd.conf.d/x.conf", "[Limits]\nDevicesMax=7\n");

@@ -983,6 +983,7 @@ static void test_error(void **state) {
         failure.index = 3;
         failure.state = DEVICE_ACTIVE;
         failure.rollback_error = EBUSY;
+        failure.changed_store = true;
         registry_set_error(r, &uuid, &failure);
         assert_null(registry_find(r, &uuid));
 
@@ -1001,6 +1002,7 @@ static void test_error(void **state) {
         assert_int_equal(kept->index, 3);
         assert_int_equal(kept->state, DEVICE_ACTIVE);
         assert_int_equal(kept->rollback_error, EBUSY);
+        assert_true(kept->changed_store && !kept->changed_live);
         assert_true(kept->has_uuid && uuid_equal(&kept->uuid, &uuid));
         assert_string_equal(kept->parent, "parent");
         assert_string_equal(kept->type, "type");

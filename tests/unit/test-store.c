@@ -26,6 +26,7 @@ static struct {
         bool armed;
         int error;          /* errno of the call that fails */
         unsigned countdown; /* calls that succeed before it */
+        bool goes_on;       /* all after it fail too */
         bool failed;
         char log[256]; /* what was called, in order */
 } hooks;
@@ -37,7 +38,7 @@ static void note(const char *what) {
 }
 
 static bool fails(void) {
-        if (!hooks.armed || hooks.failed)
+        if (!hooks.armed || (hooks.failed && !hooks.goes_on))
                 return false;
         if (hooks.countdown > 0) {
                 hooks.countdown--;
@@ -51,6 +52,8 @@ static bool fails(void) {
 
 int __real_fsync(int fd);
 int __wrap_fsync(int fd);
+int __real_linkat(int from_fd, const char *from, int to_fd, const char *to, int flags);
+int __wrap_linkat(int from_fd, const char *from, int to_fd, const char *to, int flags);
 int __real_mkdirat(int fd, const char *name, mode_t mode);
 int __wrap_mkdirat(int fd, const char *name, mode_t mode);
 int __real_renameat2(int from_fd, const char *from, int to_fd, const char *to, unsigned flags);
@@ -63,6 +66,11 @@ ssize_t __wrap_write(int fd, const void *data, size_t size);
 int __wrap_fsync(int fd) {
         note("sync");
         return fails() ? -1 : __real_fsync(fd);
+}
+
+int __wrap_linkat(int from_fd, const char *from, int to_fd, const char *to, int flags) {
+        note("link");
+        return fails() ? -1 : __real_linkat(from_fd, from, to_fd, to, flags);
 }
 
 int __wrap_mkdirat(int fd, const char *name, mode_t mode) {
@@ -90,6 +98,11 @@ static void arm(unsigned countdown, int error) {
         hooks.countdown = countdown;
         hooks.error = error;
         hooks.armed = true;
+}
+
+static void arm_for_good(unsigned countdown, int error) {
+        arm(countdown, error);
+        hooks.goes_on = true;
 }
 
 /* Fixture */
@@ -346,10 +359,10 @@ static void test_order(void **state) {
         assert_string_equal(hooks.log, "mkdir write sync rename sync ");
         hooks.log[0] = '\0';
         assert_int_equal(write_text(P1, UUID_B, "three", true, FAILURE_NONE), 0);
-        assert_string_equal(hooks.log, "write sync rename sync unlink ");
+        assert_string_equal(hooks.log, "write sync link rename sync unlink ");
         hooks.log[0] = '\0';
         assert_int_equal(remove_from(PARENTS(P1), UUID_B, FAILURE_NONE, NULL), 0);
-        assert_string_equal(hooks.log, "unlink sync ");
+        assert_string_equal(hooks.log, "link unlink sync unlink ");
 }
 
 static void test_write_exists(void **state) {
@@ -506,11 +519,11 @@ static void test_write_again_fails(void **state) {
                 hooks.armed = false;
                 if (!hooks.failed) {
                         assert_int_equal(r, 0);
-                        assert_int_equal(n, 5);
+                        assert_int_equal(n, 6);
                         break;
                 }
-                if (r == 0) { /* the old one's second name stays, until somebody sweeps */
-                        assert_int_equal(n, 4);
+                if (r == 0) { /* without a second name; or the old one's stays, until somebody sweeps */
+                        assert_true(n == 2 || n == 5);
                         assert_file(TOP P1 "/" UUID_A, "new");
                         assert_int_equal(store_scan(store, NULL, ignore, NULL), 0);
                         assert_int_equal(tree_count("etc/mdevctl.d"), 1);
@@ -653,14 +666,111 @@ static void test_remove_fails(void **state) {
                 hooks.armed = false;
                 if (!hooks.failed) {
                         assert_int_equal(r, 0);
-                        assert_int_equal(n, 6);
+                        assert_int_equal(n, 12);
                         break;
+                }
+                if (r == 0) { /* without a second name; or that stays, until somebody sweeps */
+                        assert_true(n % 3 == 0 || n >= 9);
+                        assert_false(tree_has(TOP P1 "/" UUID_A) || tree_has(TOP P3 "/" UUID_A));
+                        assert_int_equal(store_scan(store, NULL, ignore, NULL), 0);
+                        assert_int_equal(tree_count("etc/mdevctl.d"), 3);
+                        continue;
                 }
                 assert_int_equal(r, -EIO);
                 assert_int_equal(f.kind, FAILURE_STORE);
+                assert_false(f.changed_store);
                 failure_done(&f);
                 assert_unchanged("etc", before);
         }
+}
+
+/* What there is of three files, "old" or "new" each, or that they are gone: a letter for each. */
+static void describe(const char *const *parents, char ret[static 4]) {
+        Uuid u = uuid_of(UUID_A);
+
+        for (size_t i = 0; i < 3; i++) {
+                _cleanup_(freep) char *text = NULL;
+                size_t size;
+
+                ret[i] = store_read(store, parents[i], &u, &text, &size) < 0 ? '-' : text[0];
+                if (text && !streq(text, "old") && !streq(text, "new"))
+                        fail_msg("neither old nor new: %s", text);
+        }
+        ret[3] = '\0';
+}
+
+typedef enum Change {
+        WRITE_NEW,
+        WRITE_AGAIN,
+        REMOVE_ONE,
+        REMOVE_ALL,
+        _CHANGE_MAX,
+} Change;
+
+static int change(Change c, Failure *f) {
+        Uuid u = uuid_of(UUID_A);
+
+        switch (c) {
+        case WRITE_NEW:
+        case WRITE_AGAIN:
+                return store_write(store, P1, &u, "new", 3, c == WRITE_AGAIN, f);
+        case REMOVE_ONE:
+                return store_remove(store, (char *const *) PARENTS(P1), &u, f);
+        case REMOVE_ALL:
+                return store_remove(store, (char *const *) PARENTS(P1, P2, P3), &u, f);
+        case _CHANGE_MAX:
+                break;
+        }
+        return -EINVAL;
+}
+
+/* A disk that says no goes on saying so, also to what is to undo the rest. Where that leaves a change behind,
+ * the failure says so, and never else; each file is wholly old or wholly new, and what is left of temporary
+ * ones is swept. */
+static void test_disk_goes_on_saying_no(void **state) {
+        static const char *const parents[] = { P1, P2, P3 };
+        unsigned n_changed = 0;
+
+        (void) state;
+
+        for (Change c = 0; c < _CHANGE_MAX; c++)
+                for (unsigned n = 0;; n++) {
+                        _cleanup_(failure_done) Failure f = FAILURE_INIT;
+                        char before[4], after[4];
+                        int r;
+
+                        if (tree_has("etc"))
+                                tree_remove("etc");
+                        for (size_t i = 0; i < ELEMENTSOF(parents); i++)
+                                if (c != WRITE_NEW)
+                                        tree_put(PATH(TOP "%s/" UUID_A, parents[i]), "old");
+                        reopen();
+                        describe(parents, before);
+
+                        arm_for_good(n, EROFS);
+                        r = change(c, &f);
+                        hooks.armed = false;
+                        describe(parents, after);
+                        if (r == 0) {
+                                assert_false(streq(before, after));
+                                assert_int_equal(f.kind, FAILURE_NONE);
+                        } else {
+                                assert_int_equal(r, -EROFS);
+                                assert_int_equal(f.kind, FAILURE_STORE);
+                                assert_int_equal(f.changed_store, !streq(before, after));
+                                n_changed += f.changed_store;
+                        }
+                        if (tree_has("etc/mdevctl.d"))
+                                assert_int_equal(store_scan(store, NULL, ignore, NULL), 0);
+                        for (size_t i = 0; i < ELEMENTSOF(parents); i++)
+                                if (tree_has(PATH(TOP "%s", parents[i])))
+                                        tree_remove(PATH(TOP "%s", parents[i]));
+                        if (tree_has("etc/mdevctl.d"))
+                                assert_int_equal(tree_count("etc/mdevctl.d"), 0);
+                        if (!hooks.failed)
+                                break;
+                }
+        assert_int_equal(n_changed, 10);
 }
 
 static void test_remove_keeps_owner(void **state) {
@@ -942,6 +1052,7 @@ int main(void) {
                 TEST(test_remove_what_is_broken),
                 TEST(test_remove_puts_back),
                 TEST(test_remove_fails),
+                TEST(test_disk_goes_on_saying_no),
                 TEST(test_remove_keeps_owner),
                 TEST(test_scan_nothing),
                 TEST(test_scan),

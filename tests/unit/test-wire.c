@@ -184,7 +184,8 @@ static Frame make_frame(unsigned i) {
                         .subject = copy("group/a"),
                         .detail = copy("the driver says no"),
                         .rollback_error = 524,
-                        .changed_live = true };
+                        .changed_live = true,
+                        .changed_store = true };
                 break;
         }
         return f;
@@ -282,6 +283,7 @@ static void assert_frames_equal(const Frame *a, const Frame *b) {
         assert_streq_ptr(f->detail, g->detail);
         assert_int_equal(f->rollback_error, g->rollback_error);
         assert_int_equal(f->changed_live, g->changed_live);
+        assert_int_equal(f->changed_store, g->changed_store);
 }
 
 /* Decodes a copy of exactly @size bytes as a request or a frame, and checks that nothing is written on

@@ -39,6 +39,45 @@ int __wrap_sd_bus_call_method_async(sd_bus *bus, sd_bus_slot **slot, const char 
                                          callback, userdata, last, ap));
 }
 
+/* Of the error itself something is always told. */
+static int no_memory_for(sd_bus_error *e) {
+        sd_bus_error_free(e);
+        (void) sd_bus_error_set_const(e, SD_BUS_ERROR_NO_MEMORY, "Out of memory");
+        return -ENOMEM;
+}
+
+int __real_sd_bus_error_set(sd_bus_error *e, const char *name, const char *message);
+int __wrap_sd_bus_error_set(sd_bus_error *e, const char *name, const char *message);
+int __real_sd_bus_error_set_errno(sd_bus_error *e, int error);
+int __wrap_sd_bus_error_set_errno(sd_bus_error *e, int error);
+int __wrap_sd_bus_error_setf(sd_bus_error *e, const char *name, const char *last, ...)
+                __attribute__((format(printf, 3, 4)));
+int __wrap_sd_bus_reply_method_errorf(sd_bus_message *call, const char *name, const char *last, ...)
+                __attribute__((format(printf, 3, 4)));
+
+int __wrap_sd_bus_error_set(sd_bus_error *e, const char *name, const char *message) {
+        return fails() ? no_memory_for(e) : __real_sd_bus_error_set(e, name, message);
+}
+
+int __wrap_sd_bus_error_set_errno(sd_bus_error *e, int error) {
+        return fails() ? no_memory_for(e) : __real_sd_bus_error_set_errno(e, error);
+}
+
+int __wrap_sd_bus_error_setf(sd_bus_error *e, const char *name, const char *last, ...) {
+        return fails() ? no_memory_for(e) : VARIADIC(sd_bus_error_setfv(e, name, last, ap));
+}
+
+int __wrap_sd_bus_reply_method_errorf(sd_bus_message *call, const char *name, const char *last, ...) {
+        return fails() ? -ENOMEM : VARIADIC(sd_bus_reply_method_errorfv(call, name, last, ap));
+}
+
+MEMORY_HOOK(int, sd_bus_emit_object_added, -ENOMEM, (sd_bus * bus, const char *path), bus, path);
+MEMORY_HOOK(int, sd_bus_emit_object_removed, -ENOMEM, (sd_bus * bus, const char *path), bus, path);
+MEMORY_HOOK(int, sd_bus_emit_properties_changed_strv, -ENOMEM,
+                (sd_bus * bus, const char *path, const char *interface, char **names), bus, path, interface,
+                names);
+MEMORY_HOOK(int, sd_bus_reply_method_errno, -ENOMEM,
+                (sd_bus_message * call, int error, const sd_bus_error *e), call, error, e);
 MEMORY_HOOK(char *, strndup, NULL, (const char *s, size_t n), s, n);
 MEMORY_HOOK(int, sd_bus_message_new_method_return, -ENOMEM, (sd_bus_message * call, sd_bus_message **ret),
                 call, ret);
