@@ -4,6 +4,7 @@
  * signals. */
 
 #include "base/log.h"
+#include "base/memory.h"
 #include "bus/bus-private.h"
 
 #define NAME_ACQUIRED                                                               \
@@ -79,7 +80,7 @@ static void tell_object(Bus *b, const char *path, const char *interface, bool wa
         else if (is_visible && names[0])
                 r = sd_bus_emit_properties_changed_strv(b->bus, path, interface, (char **) names);
 
-        if (r < 0)
+        if (memory_check(r) < 0)
                 log_warning_errno(r, "A change of %s could not be told, ignoring: %s", path ?: interface,
                                 strerror(-r));
 }
@@ -110,8 +111,8 @@ static void on_changed(const Change *changes, size_t n, unsigned manager_changes
 
         manager_changed_names(manager_changes, names);
         if (names[0])
-                (void) sd_bus_emit_properties_changed_strv(
-                                b->bus, MDEVD_PATH, MDEVD_MANAGER_INTERFACE, (char **) names);
+                (void) memory_check(sd_bus_emit_properties_changed_strv(
+                                b->bus, MDEVD_PATH, MDEVD_MANAGER_INTERFACE, (char **) names));
 }
 
 /* Life */

@@ -303,15 +303,11 @@ static int send_types(const Call *c) {
 
 static void reply_types(const Failure *f, const Uuid *uuid _unused_, void *userdata) {
         _cleanup_(call_freep) Call *c = userdata;
-        int r;
 
-        if (f) {
+        if (f)
                 call_fail(c, f);
-                return;
-        }
-        r = send_types(c);
-        if (r < 0)
-                (void) sd_bus_reply_method_errno(c->message, r, NULL);
+        else
+                call_replied(c, send_types(c));
 }
 
 int method_list_types(sd_bus_message *m, void *userdata, sd_bus_error *error) {

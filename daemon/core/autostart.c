@@ -16,6 +16,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "core/manager-private.h"
 #include "host/memo.h"
 #include "model/autostart.h"
@@ -264,8 +265,8 @@ static void try_again_later(Due *due, const char *parent) {
         uint64_t delay = NOT_YET_DELAY_USEC << (attempt->n_not_yet - 1);
 
         due->again = sd_event_source_disable_unref(due->again);
-        if (sd_event_add_time_relative(due->m->event, &due->again, CLOCK_MONOTONIC, delay, 0, on_again, due) <
-                        0)
+        if (memory_check(sd_event_add_time_relative(
+                            due->m->event, &due->again, CLOCK_MONOTONIC, delay, 0, on_again, due)) < 0)
                 log_debug("No memory to wait before the next attempt, ignoring.");
 }
 
@@ -273,7 +274,7 @@ static void attempt_failed(Due *due, const char *parent, const Failure *f) {
         const Parent *p = registry_find_parent(due->m->registry, parent);
         AttemptResult result = result_of(f, autostart_find(&due->autostart, parent));
 
-        if (p && p->present && autostart_remember(&due->autostart, p, result) >= 0 &&
+        if (p && p->present && memory_check(autostart_remember(&due->autostart, p, result)) >= 0 &&
                         result == ATTEMPT_NOT_YET)
                 try_again_later(due, parent);
 }
@@ -303,7 +304,7 @@ static void try_it(Due *due, const Definition *definition) {
 
         /* What is borrowed from the registry may be gone after the next commit. */
         r = definition_copy(definition, &copy);
-        if (r < 0) {
+        if (memory_check(r) < 0) {
                 log_warning_errno(
                                 r, "Not enough memory to start device %s.", UUID_TEXT(&due->autostart.uuid));
                 return;
@@ -311,7 +312,7 @@ static void try_it(Due *due, const Definition *definition) {
 
         due_set(due, false, false, true);
         manager_requested_by(m, NULL);
-        r = manager_create(m, &copy, &options, &f, on_tried, m);
+        r = memory_check(manager_create(m, &copy, &options, &f, on_tried, m));
         if (r == 0)
                 return;
         due_set(due, due->queued, due->undecided, false);
@@ -381,7 +382,7 @@ static void remember_round(Manager *m, Round *round, const DueList *due) {
                         uuids[n++] = *uuid;
         }
         r = uuids ? memo_write(m->autostarts->memo_fd, round->parent, round->life, uuids, n) : -ENOMEM;
-        if (r < 0)
+        if (memory_check(r) < 0)
                 log_warning_errno(r, "Cannot remember what is still to be started on %s, ignoring: %s",
                                 round->parent, strerror(-r));
         round->changed = false;

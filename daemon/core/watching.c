@@ -12,6 +12,7 @@
 
 #include "api/mdevd-messages.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "core/manager-private.h"
 #include "host/watch.h"
 
@@ -63,6 +64,8 @@ static Place *find_place(Watching *w, const char *where) {
 
         copy = w->n_places < PLACES_MAX ? strdup(where) : NULL;
         if (!copy || grow((void **) &w->places, &w->n_allocated, w->n_places + 1, sizeof *w->places) < 0) {
+                if (w->n_places < PLACES_MAX)
+                        (void) memory_check(-ENOMEM);
                 free(copy);
                 set_everything(w);
                 return NULL;
@@ -117,7 +120,7 @@ static int on_gathered(sd_event_source *s _unused_, uint64_t usec _unused_, void
                         w->everything = true;
         } else
                 r = read_places(m);
-        if (r < 0 && r != -EBUSY)
+        if (memory_check(r) < 0 && r != -EBUSY)
                 log_warning_errno(r, "Definitions that have changed cannot be read now, ignoring: %s",
                                 strerror(-r));
 
@@ -132,8 +135,8 @@ static void gather(Manager *m) {
         for (size_t i = 0; i < w->n_places && !ripe; i++)
                 ripe = is_ripe(m, &w->places[i]);
         if (ripe && !w->timer &&
-                        sd_event_add_time_relative(m->event, &w->timer, CLOCK_MONOTONIC, GATHER_USEC, 0,
-                                        on_gathered, m) < 0)
+                        memory_check(sd_event_add_time_relative(m->event, &w->timer, CLOCK_MONOTONIC,
+                                        GATHER_USEC, 0, on_gathered, m)) < 0)
                 log_debug("No memory to wait for more changes of the files, ignoring.");
 }
 
