@@ -320,7 +320,8 @@ static void on_scan_done(Frame *result, void *owner) {
                 }
                 (void) failure_set(&result->failure, FAILURE_NO_MEMORY, 0, NULL, NULL);
         }
-        troubles_memory_said(&result->failure, s->began_usec);
+        /* A few files say little of what is missing. */
+        troubles_memory_said(&result->failure, s->places ? 0 : s->began_usec);
         if (!failure_is_set(&result->failure)) {
                 drop_unseen(s);
                 sweep_invalid(s);

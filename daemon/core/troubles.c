@@ -50,8 +50,10 @@ void troubles_store_said(Manager *m, const Failure *f) {
 /* Memory */
 
 void troubles_memory_said(const Failure *f, uint64_t began_usec) {
-        /* What the driver has none for is its own affair; a worker, though, has it from the same host. */
-        if (f->kind == FAILURE_NO_MEMORY || (f->kind == FAILURE_WORKER && f->error == ENOMEM))
+        /* What the driver has none for is its own affair; a worker and the disk have it from the same host.
+         */
+        if (f->kind == FAILURE_NO_MEMORY ||
+                        ((f->kind == FAILURE_WORKER || f->kind == FAILURE_STORE) && f->error == ENOMEM))
                 (void) memory_check(-ENOMEM);
         else if (!failure_is_set(f))
                 memory_sufficed(began_usec);
