@@ -90,8 +90,12 @@ static int send_frame(const Frame *frame, void *userdata) {
         int r;
 
         r = frame_encode(frame, &s->out);
-        if (r < 0)
+        if (r < 0) {
+                /* Of all else it can be told that it is not told. */
+                if (frame->kind == FRAME_RESULT)
+                        s->error = r;
                 return r;
+        }
         if (frame->kind == FRAME_RESULT)
                 s->stays = frame->stays;
 
@@ -109,7 +113,7 @@ static int serve(int root_fd, Buffer *in) {
 
         r = receive_request(in, &request, &lock_fd);
         if (r <= 0)
-                return 0;
+                return r == -ENOMEM ? r : 0;
 
         effect_perform(root_fd, &request, TAKE_FD(lock_fd), send_frame, &sender);
         (void) flush(&sender);
@@ -145,5 +149,5 @@ int main(int argc, char *argv[]) {
         do
                 r = serve(root_fd, &in);
         while (r > 0);
-        return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+        return r == -ENOMEM ? WORKER_EXIT_NO_MEMORY : r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -22,6 +22,7 @@
 
 #include "api/mdevd-names.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "bus/auth.h"
 #include "bus/clients.h"
 
@@ -254,7 +255,7 @@ static void query_answer(Query *q) {
                 r = sd_bus_message_rewind(q->message, true);
         if (r >= 0)
                 r = sd_bus_enqueue_for_read(bus, q->message);
-        if (r < 0) {
+        if (memory_check(r) < 0) {
                 (void) sd_bus_reply_method_errno(q->message, r, NULL);
                 (void) query_free(q);
         }
@@ -360,7 +361,7 @@ static void query_go_on(Query *q) {
                 query_answer(q);
         } else {
                 r = ask_polkit(q);
-                if (r == -ENOMEM)
+                if (memory_check(r) == -ENOMEM)
                         query_refuse(q, SD_BUS_ERROR_NO_MEMORY, "Not enough memory to ask polkit.");
                 else if (r < 0)
                         query_refuse(q, SD_BUS_ERROR_ACCESS_DENIED, "polkit cannot be asked.");

@@ -4,6 +4,7 @@
  * signals. */
 
 #include "base/log.h"
+#include "base/memory.h"
 #include "bus/bus-private.h"
 
 #define NAME_ACQUIRED                                                               \
@@ -79,7 +80,7 @@ static void tell_object(Bus *b, const char *path, const char *interface, bool wa
         else if (is_visible && names[0])
                 r = sd_bus_emit_properties_changed_strv(b->bus, path, interface, (char **) names);
 
-        if (r < 0)
+        if (memory_check(r) < 0)
                 log_warning_errno(r, "A change of %s could not be told, ignoring: %s", path ?: interface,
                                 strerror(-r));
 }

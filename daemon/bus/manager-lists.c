@@ -3,6 +3,7 @@
 /* The Manager's reading methods. Free for everybody, and answered from the registry: but what lives is
  * compared with sysfs before, and types are read anew, because an answer is to be true now. */
 
+#include "base/memory.h"
 #include "bus/arguments.h"
 #include "bus/manager-private.h"
 
@@ -333,7 +334,7 @@ static void reply_types(const Failure *f, const Uuid *uuid _unused_, void *userd
                 return;
         }
         r = send_types(c, &error);
-        if (r < 0)
+        if (memory_check(r) < 0)
                 (void) sd_bus_reply_method_errno(c->message, r, &error);
 }
 

@@ -2,6 +2,7 @@
 
 /* /org/mdevd1: the verbs, the lists, and the daemon's own properties. */
 
+#include "base/memory.h"
 #include "bus/manager-private.h"
 
 /* Properties */
@@ -79,6 +80,31 @@ void manager_changed_names(unsigned what, const char *names[static CHANGED_NAMES
         names[n] = NULL;
 }
 
+/* A method that remembers if there was no memory for it. */
+#define CALL(method) method##_remembered
+#define REMEMBER(method)                                                                   \
+        static int CALL(method)(sd_bus_message * m, void *userdata, sd_bus_error *error) { \
+                return memory_check(method(m, userdata, error));                           \
+        }                                                                                  \
+        struct _semicolon_wanted_
+
+REMEMBER(method_define);
+REMEMBER(method_define_from_json);
+REMEMBER(method_modify);
+REMEMBER(method_undefine);
+REMEMBER(method_start);
+REMEMBER(method_create);
+REMEMBER(method_create_from_json);
+REMEMBER(method_stop);
+REMEMBER(method_start_parent);
+REMEMBER(method_get_device);
+REMEMBER(method_get_parent);
+REMEMBER(method_get_attributes);
+REMEMBER(method_list_devices);
+REMEMBER(method_list_parents);
+REMEMBER(method_list_types);
+REMEMBER(method_rescan);
+
 #define DEVICE_ROW "(ssssbbba(ss))"
 
 static const sd_bus_vtable vtable[] = {
@@ -86,43 +112,45 @@ static const sd_bus_vtable vtable[] = {
 
         SD_BUS_METHOD_WITH_ARGS("Define",
                         SD_BUS_ARGS("s", uuid, "s", parent, "s", type, "a(ss)", attributes, "a{sv}", options),
-                        SD_BUS_RESULT("s", uuid, "o", device), method_define, SD_BUS_VTABLE_UNPRIVILEGED),
+                        SD_BUS_RESULT("s", uuid, "o", device), CALL(method_define),
+                        SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("DefineFromJSON",
                         SD_BUS_ARGS("s", uuid, "s", parent, "s", json, "a{sv}", options),
-                        SD_BUS_RESULT("s", uuid, "o", device), method_define_from_json,
+                        SD_BUS_RESULT("s", uuid, "o", device), CALL(method_define_from_json),
                         SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Modify",
                         SD_BUS_ARGS("s", uuid, "s", parent, "a{sv}", changes, "a{sv}", options),
-                        SD_BUS_NO_RESULT, method_modify, SD_BUS_VTABLE_UNPRIVILEGED),
+                        SD_BUS_NO_RESULT, CALL(method_modify), SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Undefine", SD_BUS_ARGS("s", uuid, "s", parent, "a{sv}", options),
-                        SD_BUS_NO_RESULT, method_undefine, SD_BUS_VTABLE_UNPRIVILEGED),
+                        SD_BUS_NO_RESULT, CALL(method_undefine), SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Start", SD_BUS_ARGS("s", uuid, "s", parent, "a{sv}", options),
-                        SD_BUS_RESULT("o", device), method_start, SD_BUS_VTABLE_UNPRIVILEGED),
+                        SD_BUS_RESULT("o", device), CALL(method_start), SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Create",
                         SD_BUS_ARGS("s", uuid, "s", parent, "s", type, "a(ss)", attributes, "a{sv}", options),
-                        SD_BUS_RESULT("s", uuid, "o", device), method_create, SD_BUS_VTABLE_UNPRIVILEGED),
+                        SD_BUS_RESULT("s", uuid, "o", device), CALL(method_create),
+                        SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("CreateFromJSON",
                         SD_BUS_ARGS("s", uuid, "s", parent, "s", json, "a{sv}", options),
-                        SD_BUS_RESULT("s", uuid, "o", device), method_create_from_json,
+                        SD_BUS_RESULT("s", uuid, "o", device), CALL(method_create_from_json),
                         SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Stop", SD_BUS_ARGS("s", uuid, "a{sv}", options), SD_BUS_NO_RESULT,
-                        method_stop, SD_BUS_VTABLE_UNPRIVILEGED),
+                        CALL(method_stop), SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("StartParent", SD_BUS_ARGS("s", parent), SD_BUS_RESULT("a(ss)", failures),
-                        method_start_parent, SD_BUS_VTABLE_UNPRIVILEGED),
+                        CALL(method_start_parent), SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("GetDevice", SD_BUS_ARGS("s", uuid), SD_BUS_RESULT("o", device),
-                        method_get_device, SD_BUS_VTABLE_UNPRIVILEGED),
+                        CALL(method_get_device), SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("GetParent", SD_BUS_ARGS("s", name), SD_BUS_RESULT("o", parent),
-                        method_get_parent, SD_BUS_VTABLE_UNPRIVILEGED),
+                        CALL(method_get_parent), SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("GetAttributes", SD_BUS_ARGS("s", uuid), SD_BUS_RESULT("a(ss)", attributes),
-                        method_get_attributes, SD_BUS_VTABLE_UNPRIVILEGED),
+                        CALL(method_get_attributes), SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("ListDevices", SD_BUS_ARGS("a{sv}", filter),
-                        SD_BUS_RESULT("a" DEVICE_ROW, devices), method_list_devices,
+                        SD_BUS_RESULT("a" DEVICE_ROW, devices), CALL(method_list_devices),
                         SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("ListParents", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(ssbs)", parents),
-                        method_list_parents, SD_BUS_VTABLE_UNPRIVILEGED),
+                        CALL(method_list_parents), SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("ListTypes", SD_BUS_ARGS("s", parent), SD_BUS_RESULT("a(sssssu)", types),
-                        method_list_types, SD_BUS_VTABLE_UNPRIVILEGED),
-        SD_BUS_METHOD_WITH_ARGS("Rescan", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_rescan,
+                        CALL(method_list_types), SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Rescan", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, CALL(method_rescan),
                         SD_BUS_VTABLE_UNPRIVILEGED),
 
         SD_BUS_PROPERTY("Version", "s", get_version, 0, SD_BUS_VTABLE_PROPERTY_CONST),

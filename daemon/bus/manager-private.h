@@ -39,3 +39,6 @@ Call *call_free(Call *c);
 DEFINE_CLEANUP(Call *, call_free);
 
 void call_fail(const Call *c, const Failure *f);
+
+/* @r: what came of the reply. Lest the client waits for ever for one that could not be made. */
+void call_replied(const Call *c, int r);

@@ -7,6 +7,7 @@
  *
  * "force" is an option of all verbs that run call-outs: to go on although one refuses. */
 
+#include "base/memory.h"
 #include "bus/arguments.h"
 #include "bus/manager-private.h"
 
@@ -45,16 +46,15 @@ Call *call_free(Call *c) {
         return NULL;
 }
 
-/* Lest the client waits for ever for a reply that could not be made. */
-static void call_replied(const Call *c, int r) {
-        if (r < 0)
+void call_replied(const Call *c, int r) {
+        if (memory_check(r) < 0)
                 (void) sd_bus_reply_method_errno(c->message, r, NULL);
 }
 
 void call_fail(const Call *c, const Failure *f) {
         _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
 
-        (void) error_set(&error, f);
+        (void) memory_check(error_set(&error, f));
         call_replied(c, sd_bus_reply_method_error(c->message, &error));
 }
 
@@ -476,8 +476,7 @@ static void reply_attributes(const Failure *f, const Attributes *attributes, voi
                 r = append_attributes(reply, attributes);
         if (r >= 0)
                 r = sd_bus_send(NULL, reply, NULL);
-        if (r < 0)
-                (void) sd_bus_reply_method_errno(c->message, r, NULL);
+        call_replied(c, r);
 }
 
 /* Not free as other reading is: it runs a script. */
@@ -530,8 +529,7 @@ static void reply_failures(const StartFailure *failures, size_t n, void *userdat
                 r = append_failures(reply, failures, n);
         if (r >= 0)
                 r = sd_bus_send(NULL, reply, NULL);
-        if (r < 0)
-                (void) sd_bus_reply_method_errno(c->message, r, NULL);
+        call_replied(c, r);
 }
 
 int method_start_parent(sd_bus_message *m, void *userdata, sd_bus_error *error) {

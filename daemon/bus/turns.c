@@ -23,6 +23,7 @@
 
 #include "api/mdevd-names.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "bus/clients.h"
 #include "bus/error.h"
 #include "bus/turns.h"
@@ -161,7 +162,7 @@ static void serve(Turns *t, Line *l) {
 
         t->n_read = 0;
         r = sd_bus_enqueue_for_read(t->bus, call);
-        if (r >= 0)
+        if (memory_check(r) >= 0)
                 t->turn = call;
         else {
                 (void) sd_bus_reply_method_errno(call, r, NULL);
@@ -446,7 +447,7 @@ static int on_message(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         if (auth_takes_up(t->auth, m))
                 return 0;
 
-        r = is_pointless(m) ? 0 : keep(t, m, error);
+        r = is_pointless(m) ? 0 : memory_check(keep(t, m, error));
         if (++t->n_read >= READ_MAX)
                 serve_next(t);
         return r < 0 ? r : 1;

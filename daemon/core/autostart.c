@@ -15,6 +15,7 @@
 #include <search.h>
 
 #include "base/log.h"
+#include "base/memory.h"
 #include "core/manager-private.h"
 #include "core/rounds.h"
 #include "model/autostart.h"
@@ -213,8 +214,8 @@ static void try_again_later(Due *due, const char *parent) {
         uint64_t delay = NOT_YET_DELAY_USEC << (attempt->n_not_yet - 1);
 
         due->again = sd_event_source_disable_unref(due->again);
-        if (sd_event_add_time_relative(due->m->event, &due->again, CLOCK_MONOTONIC, delay, 0, on_again, due) <
-                        0)
+        if (memory_check(sd_event_add_time_relative(
+                            due->m->event, &due->again, CLOCK_MONOTONIC, delay, 0, on_again, due)) < 0)
                 log_debug("No memory to wait before the next attempt, ignoring.");
 }
 
@@ -225,7 +226,7 @@ static void attempt_failed(Due *due, const char *parent, const Failure *f) {
         if (!p || !p->present)
                 return;
         result = result_of(f, autostart_count_not_yet(&due->autostart, p));
-        if (autostart_remember(&due->autostart, p, result) >= 0 && result == ATTEMPT_NOT_YET)
+        if (memory_check(autostart_remember(&due->autostart, p, result)) >= 0 && result == ATTEMPT_NOT_YET)
                 try_again_later(due, parent);
 }
 
@@ -254,7 +255,7 @@ static void try_it(Due *due, const Definition *definition) {
 
         /* What is borrowed from the registry may be gone after the next commit. */
         r = definition_copy(definition, &copy);
-        if (r < 0) {
+        if (memory_check(r) < 0) {
                 log_warning_errno(
                                 r, "Not enough memory to start device %s.", UUID_TEXT(&due->autostart.uuid));
                 return;
@@ -262,7 +263,7 @@ static void try_it(Due *due, const Definition *definition) {
 
         due_set(due, false, false, true);
         manager_requested_by(m, NULL);
-        r = manager_create(m, &copy, &options, &f, on_tried, m);
+        r = memory_check(manager_create(m, &copy, &options, &f, on_tried, m));
         if (r == 0)
                 return;
         due_set(due, due->queued, due->undecided, false);

@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 #include "base/log.h"
+#include "base/memory.h"
 #include "core/manager-private.h"
 #include "host/sysfs.h"
 #include "model/name.h"
@@ -195,6 +196,7 @@ static void on_done(Frame *result, void *owner) {
         Waiter *served = TAKE_PTR(reading->now);
         bool cancelled = result->failure.kind == FAILURE_CANCELLED;
 
+        troubles_memory_said(&result->failure, 0);
         if (result->failure.kind == FAILURE_WORKER && ++reading->n_deaths < DEATHS_MAX &&
                         reading_start(reading) >= 0) {
                 reading->now = served;
@@ -263,7 +265,7 @@ static int reading_request(Manager *m, const char *parent, Join *join) {
 }
 
 void capacity_refresh(Manager *m, const char *parent) {
-        if (reading_request(m, parent, NULL) < 0)
+        if (memory_check(reading_request(m, parent, NULL)) < 0)
                 give_up(m, parent);
 }
 
@@ -277,12 +279,14 @@ static void add_stale(Manager *m, const char *parent) {
                         return;
 
         larger = reallocarray(m->stale, m->n_stale + 2, sizeof *larger);
-        if (!larger)
-                return;
-        m->stale = larger;
-        m->stale[m->n_stale] = strdup(parent);
-        if (m->stale[m->n_stale])
+        if (larger) {
+                m->stale = larger;
+                m->stale[m->n_stale] = strdup(parent);
+        }
+        if (larger && m->stale[m->n_stale])
                 m->stale[++m->n_stale] = NULL;
+        else
+                (void) memory_check(-ENOMEM);
 }
 
 static int on_stale(sd_event_source *source _unused_, uint64_t usec _unused_, void *userdata) {
@@ -308,8 +312,8 @@ static int on_stale(sd_event_source *source _unused_, uint64_t usec _unused_, vo
 void capacity_changed(Manager *m, const char *parent) {
         add_stale(m, parent);
         if (!m->stale_timer &&
-                        sd_event_add_time_relative(m->event, &m->stale_timer, CLOCK_MONOTONIC,
-                                        STALE_DELAY_USEC, 0, on_stale, m) < 0)
+                        memory_check(sd_event_add_time_relative(m->event, &m->stale_timer, CLOCK_MONOTONIC,
+                                        STALE_DELAY_USEC, 0, on_stale, m)) < 0)
                 log_debug("No memory to read what parent %s has left, ignoring.", parent);
 }
 
@@ -373,10 +377,10 @@ int manager_refresh_types(Manager *m, const char *parent, Failure *f, ManagerRep
 
         /* A reading that cannot be begun leaves what was known: not an error of the question. */
         if (parent)
-                (void) reading_request(m, parent, j);
+                (void) memory_check(reading_request(m, parent, j));
         for (size_t i = 0; i < n; i++)
                 if (parents[i]->present)
-                        (void) reading_request(m, parents[i]->name, j);
+                        (void) memory_check(reading_request(m, parents[i]->name, j));
 
         if (--j->n_refs == 0) {
                 free(j);

@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 #include "base/log.h"
+#include "base/memory.h"
 #include "core/manager-private.h"
 #include "model/name.h"
 
@@ -39,6 +40,7 @@ typedef struct SeenList {
 struct Scan {
         Manager *m;
         OpId op;
+        uint64_t began_usec;
         char **places; /* of the request; NULL: everything */
 
         char **parents;
@@ -186,7 +188,7 @@ static void on_scan_fact(const Frame *fact, void *owner) {
                 if (r >= 0)
                         r = invalid_add(s->m, fact->path, fact->reason, s->op);
         }
-        if (r < 0) {
+        if (memory_check(r) < 0) {
                 s->missed = true;
                 log_warning_errno(r, "A definition could not be taken in: %s", strerror(-r));
         }
@@ -399,7 +401,8 @@ static void on_scan_done(Frame *result, void *owner) {
                 (void) scan_free(s);
                 return;
         }
-
+        /* A few files say little of what is missing. */
+        troubles_memory_said(&result->failure, s->places ? 0 : s->began_usec);
         if (!failure_is_set(&result->failure)) {
                 drop_unseen(s);
                 sweep_invalid(s);
@@ -409,7 +412,7 @@ static void on_scan_done(Frame *result, void *owner) {
                 files_owe(m, &result->failure);
 
         if (!cancelled) {
-                if (s->again && scan_start(m, NULL, s->later, s->n_later, &f) >= 0) {
+                if (s->again && memory_check(scan_start(m, NULL, s->later, s->n_later, &f)) >= 0) {
                         s->later = NULL;
                         s->n_later = 0;
                 } else if (s->again)
@@ -434,6 +437,7 @@ static int scan_start(Manager *m, char **places, ScanWaiter *waiters, size_t n_w
         if (!s)
                 return failure_set(f, FAILURE_NO_MEMORY, 0, NULL, NULL);
         s->m = m;
+        (void) sd_event_now(m->event, CLOCK_MONOTONIC, &s->began_usec);
         s->op = request.op = operations_next_id(m->operations);
         if (places && strv_copy(places, &request.parents) < 0) {
                 (void) scan_free(s);

@@ -123,6 +123,10 @@ void verbs_adopt_all(Manager *m);
 /* An operation on files has ended: whether the disk does its duty. @f: a success clears what was. */
 void troubles_store_said(Manager *m, const Failure *f);
 
+/* A piece of work that began at @began_usec (CLOCK_MONOTONIC; 0: a success says nothing) has ended: whether
+ * there was memory for it. */
+void troubles_memory_said(const Failure *f, uint64_t began_usec);
+
 /* Tells of what began so long ago that it is trouble. Both times are CLOCK_MONOTONIC. @t: its since_usec is
  * not looked at. */
 int troubles_tell_slow(

@@ -13,6 +13,7 @@
 #include "api/mdevd-messages.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "core/callouts.h"
 #include "core/manager-private.h"
 #include "host/record.h"
@@ -26,7 +27,7 @@ static void on_types(Frame *frame, void *userdata) {
 
         if (!capacity_is_current(m, frame->parent))
                 return;
-        (void) registry_observe_types(m->registry, frame->parent, &frame->types);
+        (void) memory_check(registry_observe_types(m->registry, frame->parent, &frame->types));
         autostart_types_read(m, frame->parent);
         manager_commit(m);
 }

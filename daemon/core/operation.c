@@ -15,6 +15,7 @@
 
 #include "api/mdevd-messages.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "core/operation.h"
 
 #define FRAMES_AT_ONCE 256U
@@ -223,7 +224,7 @@ static void process_receive(Process *p, unsigned max) {
                 if (r == 0)
                         return;
                 if (r < 0) {
-                        if (r != -EPIPE)
+                        if (memory_check(r) != -EPIPE)
                                 log_warning_errno(r, "A worker (pid %d) sent what is no message: %s",
                                                 (int) worker_pid(p->worker), strerror(-r));
                         process_abandon(p);
@@ -265,17 +266,20 @@ static int on_process_more(sd_event_source *s _unused_, void *userdata) {
         return 0;
 }
 
-static void process_describe_end(const siginfo_t *si, char buffer[static 64]) {
+/* Return: an errno, if it is known. */
+static int process_describe_end(const siginfo_t *si, char buffer[static 64]) {
         if (si->si_code == CLD_EXITED)
                 (void) snprintf(buffer, 64, "it exited with status %d", si->si_status);
         else
                 (void) snprintf(buffer, 64, "it was killed by signal %d", si->si_status);
+        return si->si_code == CLD_EXITED && si->si_status == WORKER_EXIT_NO_MEMORY ? ENOMEM : 0;
 }
 
 static int on_process_exit(sd_event_source *s _unused_, const siginfo_t *si, void *userdata) {
         Process *p = userdata;
         Operation *op;
         char how[64];
+        int error;
 
         process_receive(p, UINT_MAX);
 
@@ -283,8 +287,8 @@ static int on_process_exit(sd_event_source *s _unused_, const siginfo_t *si, voi
         (void) process_free(p);
         if (op) {
                 prepare_soon(op->all);
-                process_describe_end(si, how);
-                operation_fail(op, FAILURE_WORKER, 0, how);
+                error = process_describe_end(si, how);
+                operation_fail(op, FAILURE_WORKER, error, how);
         }
 
         return 0;
@@ -340,7 +344,7 @@ static int on_prepare(sd_event_source *s _unused_, uint64_t usec _unused_, void 
         if (!needs_spare(o))
                 return 0;
         r = process_start(o, &o->spares[o->n_spares]);
-        if (r < 0) {
+        if (memory_check(r) < 0) {
                 log_warning_errno(r, "Cannot start a spare worker, ignoring: %s", strerror(-r));
                 return 0;
         }

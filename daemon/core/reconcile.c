@@ -12,6 +12,7 @@
 
 #include "api/mdevd-messages.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "core/callouts.h"
 #include "core/manager-private.h"
 #include "host/sysfs.h"
@@ -39,10 +40,12 @@ static void look_again(Manager *m, const Uuid *uuid) {
 
         if (sd_event_now(m->event, CLOCK_MONOTONIC, &now) < 0 ||
                         grow((void **) &m->suspects, &m->n_suspects_allocated, m->n_suspects + 1,
-                                        sizeof *m->suspects) < 0)
+                                        sizeof *m->suspects) < 0) {
+                (void) memory_check(-ENOMEM);
                 return;
+        }
         m->suspects[m->n_suspects++] = (Suspect){ .uuid = *uuid, .at_usec = now + SECOND_LOOK_USEC };
-        if (arm_second_look(m) < 0)
+        if (memory_check(arm_second_look(m)) < 0)
                 m->n_suspects--;
 }
 
@@ -59,7 +62,7 @@ static void look(Manager *m, const Uuid *uuid, const char *path, bool second) {
                 old_parent = strdup(d->parent->name);
 
         r = sysfs_probe(m->sys_fd, uuid, d && d->path ? d->path : path, &seen);
-        if (r < 0) {
+        if (memory_check(r) < 0) {
                 log_warning_errno(r, "Cannot look at device %s now: %s", UUID_TEXT(uuid), strerror(-r));
                 look_again(m, uuid);
                 return;
@@ -73,7 +76,7 @@ static void look(Manager *m, const Uuid *uuid, const char *path, bool second) {
                 look_again(m, uuid);
 
         r = registry_observe(m->registry, uuid, &seen, 0);
-        if (r < 0) {
+        if (memory_check(r) < 0) {
                 log_warning_errno(r, "Cannot take in what is there of device %s, ignoring: %s",
                                 UUID_TEXT(uuid), strerror(-r));
                 return;
@@ -157,7 +160,7 @@ static void observe_parent(Manager *m, const char *name) {
         r = sysfs_probe_parent(m->sys_fd, name, &seen);
         if (r >= 0)
                 r = registry_observe_parent(m->registry, &seen);
-        if (r < 0)
+        if (memory_check(r) < 0)
                 log_warning_errno(r, "Cannot look at parent %s, ignoring: %s", name, strerror(-r));
 }
 
@@ -182,12 +185,12 @@ static void look_at_parents(Manager *m) {
         int r;
 
         r = sysfs_list_parents(m->sys_fd, &names);
-        if (r < 0)
+        if (memory_check(r) < 0)
                 log_warning_errno(r, "Cannot list the parents, ignoring: %s", strerror(-r));
         for (char **name = names; name && *name; name++)
                 observe_parent(m, *name);
 
-        if (registry_list_parents(m->registry, &parents, &n) < 0)
+        if (memory_check(registry_list_parents(m->registry, &parents, &n)) < 0)
                 return;
         for (size_t i = 0; i < n; i++) {
                 if (parents[i]->present)
@@ -208,7 +211,7 @@ static void look_at_host(Manager *m) {
 
         look_at_known(m, NULL);
         r = sysfs_list_devices(m->sys_fd, &uuids, &n);
-        if (r < 0)
+        if (memory_check(r) < 0)
                 log_warning_errno(r, "Cannot list the devices, ignoring: %s", strerror(-r));
         for (size_t i = 0; i < n; i++)
                 look(m, &uuids[i], NULL, false);
@@ -241,8 +244,8 @@ void manager_recheck(Manager *m, const UuidRange *range) {
         size_t n_uuids = 0, n_devices = 0, i = 0;
 
         /* One readdir tells who came and who went; only those are looked at. Both lists are in order. */
-        if (m->sys_fd < 0 || sysfs_list_devices(m->sys_fd, &uuids, &n_uuids) < 0 ||
-                        registry_list_range(m->registry, range, &devices, &n_devices) < 0)
+        if (m->sys_fd < 0 || memory_check(sysfs_list_devices(m->sys_fd, &uuids, &n_uuids)) < 0 ||
+                        memory_check(registry_list_range(m->registry, range, &devices, &n_devices)) < 0)
                 return;
         n_uuids = keep_range(uuids, n_uuids, range);
         if (n_uuids > 0)

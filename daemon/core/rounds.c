@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "host/memo.h"
 
 /* A parent that has arrived, as far as we have heard. */
@@ -134,7 +135,7 @@ static void remember(const Rounds *r, Round *round, const Registry *registry, co
                         uuids[n++] = due[i];
         }
         rc = uuids ? memo_write(r->memo_fd, round->parent, round->life, uuids, n) : -ENOMEM;
-        if (rc < 0)
+        if (memory_check(rc) < 0)
                 log_warning_errno(rc, "Cannot remember what is still to be started on %s, ignoring: %s",
                                 round->parent, strerror(-rc));
         round->changed = false;

@@ -2,6 +2,7 @@
 
 /* Starting, on request and at once, what is marked on one parent. */
 
+#include "base/memory.h"
 #include "core/manager-private.h"
 
 /* One parent's devices being started, all at once. */
@@ -49,7 +50,7 @@ static void start_one(Manager *m, StartParent *s, const Definition *definition) 
                 r = failure_set(&f, FAILURE_NO_MEMORY, 0, NULL, NULL);
         else
                 r = manager_create(m, &copy, &options, &f, on_started, s);
-        if (r == 0)
+        if (memory_check(r) == 0)
                 s->n_left++;
         else if (r < 0)
                 add_failure(s, &uuid, &f);

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* What is stuck or does not work of what the daemon depends on. Nothing is kept for it but what the disk said
- * last: all else follows, when somebody asks, from what is under way. */
+ * last, and when memory was missing (base/memory.h): all else follows, when somebody asks, from what is under
+ * way. */
 
 #include <stdio.h>
 #include <time.h>
 
+#include "base/memory.h"
 #include "core/manager-private.h"
 #include "core/verb.h"
 #include "model/name.h"
@@ -43,6 +45,30 @@ void troubles_store_said(Manager *m, const Failure *f) {
         }
         free(m->store_trouble);
         m->store_trouble = sentence;
+}
+
+/* Memory */
+
+void troubles_memory_said(const Failure *f, uint64_t began_usec) {
+        /* What the driver has none for is its own affair; a worker and the disk have it from the same host.
+         */
+        if (f->kind == FAILURE_NO_MEMORY ||
+                        ((f->kind == FAILURE_WORKER || f->kind == FAILURE_STORE) && f->error == ENOMEM))
+                (void) memory_check(-ENOMEM);
+        else if (!failure_is_set(f))
+                memory_sufficed(began_usec);
+}
+
+static int list_memory(TroubleFn fn, void *userdata) {
+        uint64_t since, ago;
+        char sentence[160];
+
+        if (!memory_is_short(&since, &ago))
+                return 0;
+        (void) snprintf(sentence, sizeof sentence,
+                        "There is not enough memory: something was refused or not taken in, the last time %llu s ago.",
+                        (unsigned long long) (ago / 1000 / 1000));
+        return fn(&(Trouble){ "memory", sentence, since }, userdata);
 }
 
 /* What is slow */
@@ -105,6 +131,8 @@ int manager_list_troubles(const Manager *m, TroubleFn fn, void *userdata) {
                                 n);
                 r = fn(&(Trouble){ "journal", sentence, since }, userdata);
         }
+        if (r >= 0)
+                r = list_memory(fn, userdata);
         if (r >= 0)
                 r = capacity_list_troubles(m, now, TROUBLES_MAX, fn, userdata);
         if (r >= 0)

@@ -8,6 +8,7 @@
 
 #include "api/mdevd-messages.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "core/callouts.h"
 #include "core/manager-private.h"
 #include "core/verb.h"
@@ -107,6 +108,7 @@ static void remember_told(Verb *v, const char *parent, bool exists) {
 
         if (!copy || grow((void **) &v->told, &v->n_told_allocated, v->n_told + 1, sizeof *v->told) < 0) {
                 v->missed = true;
+                (void) memory_check(-ENOMEM);
                 free(copy);
                 return;
         }
@@ -166,7 +168,7 @@ static void on_fact(const Frame *fact, void *owner) {
                 break;
         }
 
-        if (rc < 0) {
+        if (memory_check(rc) < 0) {
                 v->missed = true;
                 log_warning_errno(rc, "What a worker told of %s could not be taken in: %s",
                                 UUID_TEXT(&v->uuid), strerror(-rc));
@@ -252,6 +254,7 @@ static void on_done(Frame *result, void *owner) {
                 return;
         }
 
+        troubles_memory_said(f, 0);
         if (f->kind == FAILURE_WORKER && !v->looking) {
                 failure_move(&v->failure, &result->failure);
                 f = &v->failure;
@@ -287,6 +290,7 @@ static void on_done(Frame *result, void *owner) {
         if (v->kind == OPERATION_CREATE && !result->created && !v->looking)
                 registry_set_origin(m->registry, &v->uuid, ORIGIN_EXTERNAL);
         tell_of_disk(v, f);
+        troubles_memory_said(f, v->began_usec);
         if (failure_is_set(f))
                 log_failure(v, f);
         if (v->kind == OPERATION_CREATE || v->kind == OPERATION_REMOVE)
@@ -641,7 +645,7 @@ void verbs_adopt_all(Manager *m) {
         int r;
 
         r = lock_list(lock_dir_fd, &uuids, &n);
-        if (r < 0)
+        if (memory_check(r) < 0)
                 log_warning_errno(r, "Cannot see what is locked, ignoring: %s", strerror(-r));
 
         for (size_t i = 0; i < n; i++) {
@@ -651,7 +655,7 @@ void verbs_adopt_all(Manager *m) {
                 r = lock_inspect(lock_dir_fd, &uuids[i], &lock_fd, &note);
                 if (r > 0)
                         r = adopt(m, &uuids[i], &note, lock_fd);
-                if (r < 0)
+                if (memory_check(r) < 0)
                         log_warning_errno(r, "Cannot take over the work on %s, ignoring: %s",
                                         UUID_TEXT(&uuids[i]), strerror(-r));
         }

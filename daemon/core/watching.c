@@ -12,6 +12,7 @@
 
 #include "api/mdevd-messages.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "core/manager-private.h"
 #include "host/watch.h"
 #include "model/name.h"
@@ -64,6 +65,8 @@ static Place *find_place(Watching *w, const char *where) {
 
         copy = w->n_places < PLACES_MAX ? strdup(where) : NULL;
         if (!copy || grow((void **) &w->places, &w->n_allocated, w->n_places + 1, sizeof *w->places) < 0) {
+                if (w->n_places < PLACES_MAX)
+                        (void) memory_check(-ENOMEM);
                 free(copy);
                 set_everything(w);
                 return NULL;
@@ -112,9 +115,9 @@ static int on_gathered(sd_event_source *s _unused_, uint64_t usec _unused_, void
         w->timer = sd_event_source_disable_unref(w->timer);
         /* Without memory to list the places, all that is in them is read. What fails is owed: files.c knows.
          */
-        if (w->everything || read_places(m) == -ENOMEM) {
+        if (w->everything || memory_check(read_places(m)) == -ENOMEM) {
                 w->everything = false;
-                (void) files_scan(m, &f, NULL, NULL);
+                (void) memory_check(files_scan(m, &f, NULL, NULL));
         }
 
         manager_commit(m);
@@ -128,8 +131,8 @@ static void gather(Manager *m) {
         for (size_t i = 0; i < w->n_places && !ripe; i++)
                 ripe = is_ripe(m, &w->places[i]);
         if (ripe && !w->timer &&
-                        sd_event_add_time_relative(m->event, &w->timer, CLOCK_MONOTONIC, GATHER_USEC, 0,
-                                        on_gathered, m) < 0)
+                        memory_check(sd_event_add_time_relative(m->event, &w->timer, CLOCK_MONOTONIC,
+                                        GATHER_USEC, 0, on_gathered, m)) < 0)
                 log_debug("No memory to wait for more changes of the files, ignoring.");
 }
 

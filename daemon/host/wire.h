@@ -19,6 +19,9 @@
 #define FRAME_SIZE_MAX (4U * 1024U * 1024U) /* a parent's types at their bounds; requests are far smaller */
 #define FRAME_HEADER_SIZE 20U
 
+/* Of a worker that had no memory to hear what is wanted, or to say what came of it. */
+#define WORKER_EXIT_NO_MEMORY 71
+
 /* Requests: daemon to worker, one for a worker's whole life. */
 typedef enum RequestKind {
         REQUEST_CREATE, /* definition: parent, type, attributes; also written to disk if @define */

@@ -7,6 +7,7 @@ import contextlib
 import fcntl
 import json
 import os
+import pathlib
 import pty
 import re
 import select
@@ -18,9 +19,11 @@ import threading
 import time
 
 import pytest
+from conftest import program
 from jeepney import DBusAddress, HeaderFields, MessageType, new_method_return, new_signal
 from jeepney.bus_messages import message_bus
 from jeepney.io.blocking import open_dbus_connection
+from memory import LIMITLESS, NONE, Memory
 
 U = [f"00000000-0000-0000-0000-00000000000{i:x}" for i in range(16)]
 ESCAPE = "\033["
@@ -133,6 +136,22 @@ class TestStatus:
         assert device["definitions"] == [
             {"parent": "p", "type": "t", "autostart": True, "attributes": [{"name": "a", "value": "1"}]}
         ]
+
+    def test_no_memory(self, card, monkeypatch):
+        built = pathlib.Path(program("MDEVD")).parents[1] / "tests/unit"
+        memory = Memory(card.directory / "memory")
+        monkeypatch.setenv("MDEVD", str(built / "mdevd-without-memory"))
+        card.bus.environment["MDEVD_MEMORY"] = str(card.directory / "memory")
+        cli = card.start()
+        assert "\nStuck:\n" not in cli.ok("status")
+        memory.write(NONE)
+        assert "emory" in cli.fails("define", "-u", U[5], "-p", "p", "-t", "t")
+        memory.write(LIMITLESS)
+        _, _, stuck = cli.ok("status").partition("\nStuck:\n")
+        assert re.match(r"  There is not enough memory: [^\n]*, the last time \d+ s ago\. \(for \d+ s\)\n\n", stuck)
+        troubles = json.loads(cli.ok("status", "--json"))["daemon"]["troubles"]
+        assert [trouble["name"] for trouble in troubles] == ["memory"]
+        memory.file.close()
 
     def test_nothing(self, host):
         text = host.start().ok("status")

@@ -171,7 +171,7 @@ def calls(bodies, name, seen=()):
 
 def handlers(text):
     """manager-object.c's vtable: which function handles which method."""
-    return dict(re.findall(r'SD_BUS_METHOD_WITH_ARGS\("(\w+)".*?\b(method_\w+),', text, re.S))
+    return dict(re.findall(r'SD_BUS_METHOD_WITH_ARGS\("(\w+)".*?\b(method_\w+)\)?,', text, re.S))
 
 
 def option_signatures(text):

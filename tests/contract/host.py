@@ -66,6 +66,11 @@ class Client:
             self.manager(member, signature, *arguments)
         return caught.value
 
+    def troubles(self):
+        """What is wrong: sentences and times by names, the first of each."""
+        rows = self.call("/org/mdevd1", "org.freedesktop.DBus.Properties", "Get", "ss", "org.mdevd1.Manager", "Troubles")[1]
+        return {name: (sentence, since_usec) for name, sentence, since_usec in reversed(rows)}
+
     def introspect(self, path):
         return self.call(path, "org.freedesktop.DBus.Introspectable", "Introspect")
 

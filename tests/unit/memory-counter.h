@@ -2,7 +2,8 @@
 #pragma once
 
 /* How many allocations of a process are to succeed before one fails is a number in a file, which a test
- * writes and reads while the process works: -1 when one has failed, or none is to. */
+ * writes and reads while the process works: -1 when one has failed, or none is to; the least number: all
+ * fail. */
 
 #include <fcntl.h>
 #include <json-c/json.h>

@@ -9,6 +9,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -17,12 +18,13 @@
 #ifdef MEMORY_COUNTER
 #define allocations_left MEMORY_COUNTER
 #else
-static long allocations_left = -1; /* that succeed, before one fails; negative: all do */
+static long allocations_left =
+                -1; /* that succeed, before one fails; negative: all do; the least number: none */
 #endif
 static bool failed; /* set when one does */
 
 static inline bool fails(void) {
-        if (allocations_left < 0 || allocations_left-- > 0)
+        if (allocations_left != LONG_MIN && (allocations_left < 0 || allocations_left-- > 0))
                 return false;
 
         failed = true;

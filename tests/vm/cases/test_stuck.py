@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Everything that mdevd depends on is stuck, all of it at once and for longer than the watchdog waits: who has nothing
-to do with that does not notice. (What of it each thing does alone: test_stop.py, test_crash.py, test_restart.py,
-test_polkit.py. The bounds of a second and of two: tests/contract/test_stuck.py, where time means something.)"""
+"""Everything that mdevd depends on is stuck, all of it at once and for longer than the watchdog waits, and a driver takes
+a minute: who has nothing to do with that does not notice, and who has waits for the end. (What of it each thing does
+alone: test_stop.py, test_crash.py, test_restart.py, test_polkit.py. The bounds of a second and of two:
+tests/contract/test_stuck.py, where time means something.)"""
 
 import contextlib
 import json
@@ -25,6 +26,14 @@ from mdevsim import SMALL
 JOURNAL_SOCKET = "/run/systemd/journal/socket"
 POLKIT = "org.freedesktop.PolicyKit1"
 WATCHDOG_SECONDS = 30
+
+# The project promises a second and two, which tests/contract/test_stuck.py holds it to. Here a processor is emulated, at
+# a twentieth of its speed. On a machine with six times as much to do as it can, 1.9 s and 8.3 s were the longest that
+# were seen, and once 20 s when journald had stood still for long; these are an order of magnitude more.
+ANSWER_SECONDS = 20
+RESTART_SECONDS = 100
+
+MINUTE = 60
 
 
 def status():
@@ -88,24 +97,86 @@ def messages():
                           timeout=60).stdout
 
 
-def others_are_served(client, parent):
-    """Returns what was created for it, and is gone again."""
-    uuid = client.create(parent, SMALL)
-    assert client.state(uuid) == "active"
-    client.stop(uuid)
-    assert client.state(uuid) is None
-    return uuid
+class Others:
+    """Who has nothing to do with what is stuck. They are at it all the time, and each answer has its time."""
+
+    def __init__(self, parent):
+        self.parent = parent
+        self.longest = 0
+
+    def ask(self, client):
+        def answer(function, *arguments):
+            began = time.monotonic()
+            result = function(*arguments)
+            self.longest = max(self.longest, time.monotonic() - began)
+            assert self.longest < ANSWER_SECONDS, function
+            return result
+
+        self.served = answer(client.create, self.parent, SMALL)
+        assert answer(client.state, self.served) == "active"
+        answer(client.stop, self.served)
+        assert answer(client.state, self.served) is None
+
+
+class Minute:
+    """Three who wait for a creation that takes a minute: the command line, a client that was told to wait, and one that
+    was not, which gives up after the 25 seconds that sd-bus waits by itself."""
+
+    def __init__(self, client, parent):
+        self.parent = parent
+        self.uuids = [client.define(parent, SMALL) for _ in range(3)]
+
+    def begin(self, client):
+        self.parent.create_delay_ms = MINUTE * 1000
+        call = ["org.mdevd1", "/org/mdevd1", "org.mdevd1.Manager", "Start", "ssa{sv}"]
+        self.began = time.monotonic()
+        self.programs = [
+            subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            for words in (
+                ["mdevdctl", "start", "-u", self.uuids[0]],
+                ["busctl", "call", "--timeout=1h", *call, self.uuids[1], "", "0"],
+                ["busctl", "call", *call, self.uuids[2], "", "0"],
+            )
+        ]
+        wait_until(lambda: self.parent.creating == 3)
+        assert self.states(client) == ["creating"] * 3
+
+    def states(self, client):
+        return [client.state(uuid) for uuid in self.uuids]
+
+    def is_over(self, client):
+        """Nobody is told anything before."""
+        ended = [program.poll() is not None for program in self.programs]
+        if time.monotonic() < self.began + MINUTE:
+            assert not any(ended[:2]) and self.states(client) == ["creating"] * 3
+            assert not ended[2] or time.monotonic() > self.began + 24
+            return False
+        return all(ended)
+
+    def end(self, client):
+        (text, error), (answer, _), (_, given_up) = [program.communicate(timeout=60) for program in self.programs]
+        assert [program.returncode for program in self.programs] == [0, 0, 1]
+        assert (text, error) == ("", "")
+        assert answer == f'o "{bus.device_path(self.uuids[1])}"\n'
+        assert "timed out" in given_up
+        assert self.states(client) == ["active"] * 3 and self.parent.creates == 3
+
+    def undo(self, client):
+        for uuid in self.uuids:
+            client.stop(uuid)
+            client.undefine(uuid)
 
 
 @pytest.mark.seconds(300)
 def test_everything_is_stuck(mdevd, parents, clients, users):
     # The last one says by itself what is left.
-    removing_on, creating_on, idle, silent = parents[0], parents[1], parents[2], parents[3]
+    removing_on, creating_on, idle, silent, slow = parents[:5]
     with small_disk(), service.settings(f"WatchdogSec={WATCHDOG_SECONDS}"):
         client, user = clients(), users()
         pid, n_restarts = service.main_pid(), show("NRestarts")
 
         uuids = removed, created, defined = client.create(removing_on, SMALL), new_uuid(), client.define(idle, SMALL)
+        others, minute = Others(idle), Minute(client, slow)
         removing_on.remove_block = creating_on.create_block = 1
         silent.types_delay_ms = 3_600_000
         removal, creation = client.begin_stop(removed), client.begin_create(creating_on, SMALL, created)
@@ -129,13 +200,21 @@ def test_everything_is_stuck(mdevd, parents, clients, users):
             # One that a person could answer waits for ever, the other is given up in the end.
             question = user.begin_manager("Create", "sssa(ss)a{sv}", "", idle.name, SMALL, [], {}, interactive=True)
             user.begin_create(idle, SMALL)
+            minute.begin(client)
+            # journald has a watchdog, too.
+            while time.monotonic() < minute.began + MINUTE - WATCHDOG_SECONDS:
+                assert not minute.is_over(client)
+                others.ask(client)
             with journal_that_blocks():
                 since = time.monotonic()
                 wanted = {"operation", "driver", "store", "polkit", "journal"}
                 assert is_full(client)
                 # The watchdog has been fed when it would have been too late for one that stands still.
-                while show("WatchdogTimestampMonotonic") < (since + WATCHDOG_SECONDS) * 1e6:
-                    assert others_are_served(client, idle) and is_stuck() and time.monotonic() < since + 120
+                while not minute.is_over(client) or show("WatchdogTimestampMonotonic") < (since + WATCHDOG_SECONDS) * 1e6:
+                    others.ask(client)
+                    assert is_stuck() and time.monotonic() < since + 180
+                minute.end(client)
+                print(f"the minute was over after {time.monotonic() - since:.1f} s")
                 wait_until(lambda: status().keys() == wanted, 60)
                 assert is_stuck() and picture(client) == ["removing", "creating", "defined"]
                 assert (service.main_pid(), show("NRestarts")) == (pid, n_restarts)
@@ -150,15 +229,18 @@ def test_everything_is_stuck(mdevd, parents, clients, users):
                 assert re.search(rf"^  Removing device {removed} .* \(for \d+ s\)$", stuck, re.MULTILINE)
 
                 began = time.monotonic()
-                service.restart()
+                service.stop()
+                # By itself, and not because systemd's patience was at an end.
+                assert service.systemctl("show", "--property=Result", "--value", service.SERVICE) == "success\n"
+                service.start()
                 took = time.monotonic() - began
-                # Two seconds on a real machine; systemd's own patience would be ten, and then some for the start.
-                assert took < 10, f"the restart took {took} s"
+                assert took < RESTART_SECONDS
                 client = clients()
                 assert service.main_pid() not in (0, pid)
                 assert picture(client) == ["removing", "creating", "defined"]
                 assert is_full(client)
-                served = others_are_served(client, idle)
+                others.ask(client)
+                print(f"the longest answer took {others.longest:.3f} s, the restart {took:.3f} s")
                 assert "store" in status()
                 assert removing_on.removing == creating_on.creating == 1
 
@@ -166,6 +248,7 @@ def test_everything_is_stuck(mdevd, parents, clients, users):
         (DIRECTORY / "filler").unlink()
         removing_on.remove_block = creating_on.create_block = silent.types_delay_ms = 0
         wait_until(lambda: picture(client) == [None, "active", "defined"])
+        minute.undo(client)
         assert sysfs.devices() == {created}
         another = client.define(idle, SMALL)
         assert file_of(idle, another).exists()
@@ -174,4 +257,4 @@ def test_everything_is_stuck(mdevd, parents, clients, users):
         for uuid in (defined, another):
             client.undefine(uuid)
     # What was said to a journal that stood still was kept for it.
-    wait_until(lambda: f"Device {served} on {idle.name}: creating → active" in messages())
+    wait_until(lambda: f"Device {others.served} on {idle.name}: creating → active" in messages())
