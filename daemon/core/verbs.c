@@ -609,6 +609,11 @@ static int adopt(Manager *m, const Uuid *uuid, const LockNote *note, int lock_fd
         if (r < 0)
                 return r;
         v->looking = true;
+        /* Only these take or give back an instance. */
+        if ((note->kind == OPERATION_CREATE || note->kind == OPERATION_REMOVE) &&
+                        (free_and_strdup(&v->parent, note->parent) < 0 ||
+                                        free_and_strdup(&v->type, note->type) < 0))
+                return -ENOMEM;
         r = registry_adopt(m->registry, uuid, note->kind, note->parent, note->type, v->op);
         if (r < 0)
                 return r;
