@@ -133,8 +133,11 @@ void recognise_all(Manager *m);
 int reconcile_start(Manager *m);
 void reconcile_stop(Manager *m);
 
-/* Looks at one device now, unless an operation on it is under way (then when that is over). */
+/* Looks at one device now, unless it is being created or removed by an operation (then when that is over).
+ * @path: where it was, if nothing is known of it (NULL: not known): one that is leaving is found nowhere
+ * else. */
 void reconcile_device(Manager *m, const Uuid *uuid);
+void reconcile_device_at(Manager *m, const Uuid *uuid, const char *path);
 
 /* The same somewhat later: for what may be on its way. */
 void reconcile_device_later(Manager *m, const Uuid *uuid);

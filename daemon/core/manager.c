@@ -295,7 +295,7 @@ static void log_parent(const Manager *m, const Change *c) {
 /* What went needs no record any more. */
 static void drop_record(const Manager *m, const Change *c) {
         if (c->was_visible && c->old_state != DEVICE_DEFINED && c->device->seen == PRESENCE_ABSENT &&
-                        c->device->op == 0)
+                        c->device->op_kind != OPERATION_CREATE)
                 record_remove(m->record_fd, &c->device->uuid);
 }
 

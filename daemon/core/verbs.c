@@ -100,6 +100,11 @@ static Cause cause_of(const Verb *v, bool over) {
         return cause;
 }
 
+/* Whether it takes or gives back an instance. */
+static bool moves(const Verb *v) {
+        return v->kind == OPERATION_CREATE || v->kind == OPERATION_REMOVE;
+}
+
 /* Facts */
 
 static void remember_told(Verb *v, const char *parent, bool exists) {
@@ -140,6 +145,11 @@ static void on_fact(const Frame *fact, void *owner) {
 
         switch (fact->kind) {
         case FRAME_SIGHTING:
+                /* A look that began when nothing was known of the device may not have found it. */
+                if (v->looking && !moves(v)) {
+                        reconcile_device(v->m, &v->uuid);
+                        break;
+                }
                 rc = registry_observe(r, &v->uuid, &fact->sighting, v->op);
                 break;
         case FRAME_DEFINITION:
@@ -284,16 +294,16 @@ static void on_done(Frame *result, void *owner) {
                 v->missed = true;
         if (v->looking && !v->missed && !failure_is_set(&result->failure))
                 drop_unseen_definitions(v);
-        if (v->kind == OPERATION_CREATE && !result->created && !v->looking)
+        if (v->kind == OPERATION_CREATE && !result->created)
                 registry_set_origin(m->registry, &v->uuid, ORIGIN_EXTERNAL);
         tell_of_disk(v, f);
         if (failure_is_set(f))
                 log_failure(v, f);
-        if (v->kind == OPERATION_CREATE || v->kind == OPERATION_REMOVE)
+        if (moves(v))
                 registry_set_error(m->registry, &v->uuid, f);
 
         rc = registry_end(m->registry, &v->uuid, v->op);
-        if (v->kind == OPERATION_CREATE && v->looking)
+        if (v->looking)
                 recognise_device(m, &v->uuid);
         follow_up(v, rc > 0 ? rc : 0, !failure_is_set(f));
 
@@ -599,8 +609,8 @@ static int adopt(Manager *m, const Uuid *uuid, const LockNote *note, int lock_fd
         _cleanup_(request_done) Request request = { .kind = REQUEST_LOOK };
         _cleanup_(closep) int fd = lock_fd;
         _cleanup_(failure_done) Failure f = FAILURE_INIT;
+        _cleanup_(freep) char *path = note->parent ? last_path(m, note->parent, uuid) : NULL;
         _cleanup_(verb_freep) Verb *v = NULL;
-        const Device *device;
         OpId op;
         int r;
 
@@ -610,21 +620,20 @@ static int adopt(Manager *m, const Uuid *uuid, const LockNote *note, int lock_fd
                 return r;
         v->looking = true;
         /* Only these take or give back an instance. */
-        if ((note->kind == OPERATION_CREATE || note->kind == OPERATION_REMOVE) &&
+        if (moves(v) &&
                         (free_and_strdup(&v->parent, note->parent) < 0 ||
                                         free_and_strdup(&v->type, note->type) < 0))
                 return -ENOMEM;
+        /* While it removes the device, nobody's word on that counts: what it was is seen before. */
+        if (note->kind == OPERATION_REMOVE)
+                reconcile_device_at(m, uuid, path);
         r = registry_adopt(m->registry, uuid, note->kind, note->parent, note->type, v->op);
         if (r < 0)
                 return r;
 
         op = request.op = v->op;
         request.definition.uuid = *uuid;
-        device = registry_find(m->registry, uuid);
-        if (device && free_and_strdup(&request.path, device->path) < 0)
-                return -ENOMEM;
-        if (!request.path && note->parent)
-                request.path = last_path(m, note->parent, uuid);
+        request.path = TAKE_PTR(path);
         r = operations_submit(
                         m->operations, &request, OPERATION_NONE, TAKE_FD(fd), NULL, &adopted_handler, v, &f);
         if (r < 0) {

@@ -163,3 +163,91 @@ def test_what_a_parent_offers_after_a_removal(stuck):
     gate.open()
     wait_until(lambda: get(client, parent, "Parent", "Types")[0][4] == 1)
     wait_until(lambda: of_device(client, OTHER, "Pending") != "no-capacity")
+
+
+def change(kind):
+    """A call that is about definitions."""
+    return {
+        "define": ("Define", "sssa(ss)a{sv}", OTHER, "p", "t", [], {}),
+        "define-live": ("Define", "sssa(ss)a{sv}", U, "q", "t", [], options(alternate=True)),
+        "modify": ("Modify", "ssa{sv}a{sv}", U, "p", {"autostart": ("b", False)}, {}),
+        "undefine": ("Undefine", "ssa{sv}", U, "p", {}),
+    }[kind]
+
+
+@pytest.mark.parametrize("ours", [True, False])
+@pytest.mark.parametrize("kind", ["define-live", "modify", "undefine"])
+def test_active_during_what_is_about_definitions(stuck, kind, ours):
+    stuck.add_device("p", ours)
+    origin = "mdevd" if ours else "external"
+    if kind != "define-live":
+        stuck.tree.define("p", U, '{"mdev_type": "t", "start": "manual"}')
+    gate = stuck.gate_script()
+    client = stuck.host.start()
+    client.begin(*change(kind))
+    wait_until(stuck.script_began.exists)
+
+    client, _ = stuck.restart()
+    assert row(client, U)[1:5] == ("active", "p", "t", True)
+    assert get(client, "/org/mdevd1", "Manager", "NActive") == 1
+    assert of_device(client, U, "Origin") == origin
+    assert client.refused("Stop", "sa{sv}", U, {}).name == error("TryAgain")
+    gate.open()
+    wait_until(lambda: not stuck.busy())
+    assert row(client, U)[1:5] == ("active", "p", "t", True)
+    assert of_device(client, U, "Origin") == origin
+
+
+def test_gone_during_what_is_about_definitions(stuck):
+    """What lives comes and goes whatever somebody is writing down."""
+    stuck.add_device("p", True)
+    stuck.tree.define("p", U, '{"mdev_type": "t", "start": "manual"}')
+    gate = stuck.gate_script()
+    client = stuck.host.start()
+    client.begin(*change("modify"))
+    wait_until(stuck.script_began.exists)
+
+    client, _ = stuck.restart()
+    stuck.take_away("p")
+    assert state(client, U) == "defined" and stuck.busy()
+    assert not (stuck.tree.path / "run/mdevd/devices" / U).exists()
+    stuck.tree.add_device("p", "t", U)
+    assert state(client, U) == "active" and stuck.busy()
+    gate.open()
+    wait_until(lambda: not stuck.busy())
+    assert state(client, U) == "active" and of_device(client, U, "Origin") == "external"
+
+
+def test_leaving_during_what_is_about_definitions(stuck):
+    stuck.add_device("p", True)
+    stuck.tree.define("p", U, '{"mdev_type": "t", "start": "manual"}')
+    gate = stuck.gate_script()
+    client = stuck.host.start()
+    client.begin(*change("undefine"))
+    wait_until(stuck.script_began.exists)
+
+    client, _ = stuck.restart()
+    (stuck.tree.sys / "bus/mdev/devices" / U).unlink()
+    assert state(client, U) == "removing" and stuck.busy()
+    gate.open()
+    wait_until(lambda: not stuck.busy())
+    assert row(client, U)[1:4] == ("removing", "p", "t")
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_whose_it_is_that_is_being_removed(stuck, ours):
+    stuck.add_device("p", ours)
+    origin = "mdevd" if ours else "external"
+    gate = stuck.gate_script()
+    client = stuck.host.start()
+    client.begin("Stop", "sa{sv}", U, {})
+    wait_until(stuck.script_began.exists)
+
+    client, _ = stuck.restart()
+    assert row(client, U)[1:4] == ("removing", "p", "t")
+    assert of_device(client, U, "Origin") == origin
+    # Files do not remove a device: it fails, and is there as before.
+    gate.open()
+    wait_until(lambda: state(client, U) == "active")
+    assert row(client, U)[1:4] == ("active", "p", "t")
+    assert of_device(client, U, "Origin") == origin
