@@ -8,13 +8,17 @@ import os
 import pathlib
 import shutil
 import signal
+import sys
 import time
 
 import pytest
-from host import PATIENCE, BusError, Client
+from host import PATIENCE, TOP
+
+sys.path.append(str(TOP / "tests/vm/cases"))
+
+from bus import MANAGER, PARENT, PATH, Mdevd, error  # noqa: E402
 
 U, OTHER = (f"00000000-0000-0000-0000-00000000000{i}" for i in (1, 2))
-FAILED = "org.freedesktop.DBus.Error.Failed"
 
 
 def wait_until(condition, seconds=PATIENCE):
@@ -23,32 +27,6 @@ def wait_until(condition, seconds=PATIENCE):
         assert time.monotonic() < end
         time.sleep(0.01)
     return result
-
-
-def error(name):
-    return f"org.mdevd1.Error.{name}"
-
-
-def row(client, uuid):
-    rows = client.manager("ListDevices", "a{sv}", {"uuid": ("s", uuid)})
-    return rows[0] if rows else None
-
-
-def state(client, uuid):
-    found = row(client, uuid)
-    return found and found[1]
-
-
-def get(client, path, interface, name):
-    return client.call(path, "org.freedesktop.DBus.Properties", "Get", "ss", f"org.mdevd1.{interface}", name)[1]
-
-
-def of_device(client, uuid, name):
-    return get(client, client.manager("GetDevice", "s", uuid), "Device", name)
-
-
-def options(**values):
-    return {name.replace("_", "-"): ("b", value) for name, value in values.items()}
 
 
 class Gate:
@@ -72,6 +50,7 @@ class Stuck:
         self.host = host
         self.tree = host.tree
         self.gates = []
+        self.clients = []
         for parent in ("p", "q"):
             self.tree.add_type(parent, "t", 4)
 
@@ -118,30 +97,51 @@ class Stuck:
                     found.add(int(process.name))
         return found
 
+    def client(self):
+        self.clients.append(Mdevd())
+        return self.clients[-1]
+
+    def start(self):
+        self.host.start()
+        return self.client()
+
     def restart(self):
         """The next daemon, and the worker that the one before it left."""
         self.host.client.connection.close()
         self.host.daemon.terminate()
         assert self.host.daemon.wait(PATIENCE) == 0
         worker, = wait_until(lambda: len(left := self.workers()) == 1 and left)
-        return self.host.start(), worker
+        return self.start(), worker
 
-    def let_go(self):
+    def kill_who_waits(self, worker):
+        """And those that wait for work, who are not to be told from him."""
+        self.send(signal.SIGKILL, wait_until(lambda: self.workers() - {worker}))
+
+    @staticmethod
+    def send(number, workers):
+        for worker in workers:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(worker, number)
+
+    def end(self):
+        for client in self.clients:
+            client.close()
         for gate in self.gates:
             with contextlib.suppress(OSError):
                 os.close(os.open(gate.path, os.O_RDONLY | os.O_NONBLOCK))
 
 
 @pytest.fixture
-def stuck(host):
+def stuck(host, monkeypatch):
+    monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", host.bus.address)
     s = Stuck(host)
     yield s
-    s.let_go()
+    s.end()
 
 
 def begin_creation(stuck, client):
-    client.begin("Create", "sssa(ss)a{sv}", U, "p", "t", [], {})
-    wait_until(lambda: state(client, U) == "creating" and stuck.busy())
+    client.begin_create("p", "t", U)
+    wait_until(lambda: client.state(U) == "creating" and stuck.busy())
 
 
 def test_what_a_parent_offers_after_a_removal(stuck):
@@ -151,51 +151,48 @@ def test_what_a_parent_offers_after_a_removal(stuck):
     available.write_text("0\n")
     gate = stuck.gate(stuck.tree.sys / "devices/p" / U / "remove")
     stuck.tree.define("p", OTHER, '{"mdev_type": "t", "start": "auto"}')
-    client = stuck.host.start()
-    client.begin("Stop", "sa{sv}", U, {})
-    wait_until(lambda: state(client, U) == "removing")
+    client = stuck.start()
+    client.begin_stop(U)
+    wait_until(lambda: client.state(U) == "removing")
 
     client, _ = stuck.restart()
-    parent = client.manager("GetParent", "s", "p")
-    assert state(client, U) == "removing" and of_device(client, OTHER, "Pending") == "no-capacity"
+    parent = client.begin_manager("GetParent", "s", "p").result()
+    assert client.state(U) == "removing" and client.device_property(OTHER, "Pending") == "no-capacity"
     available.write_text("1\n")
     stuck.take_away("p")
     gate.open()
-    wait_until(lambda: get(client, parent, "Parent", "Types")[0][4] == 1)
-    wait_until(lambda: of_device(client, OTHER, "Pending") != "no-capacity")
+    wait_until(lambda: client.property(parent, PARENT, "Types")[0][4] == 1)
+    wait_until(lambda: client.device_property(OTHER, "Pending") != "no-capacity")
 
 
-def change(kind):
-    """A call that is about definitions."""
-    return {
-        "define": ("Define", "sssa(ss)a{sv}", OTHER, "p", "t", [], {}),
-        "define-live": ("Define", "sssa(ss)a{sv}", U, "q", "t", [], options(alternate=True)),
-        "modify": ("Modify", "ssa{sv}a{sv}", U, "p", {"autostart": ("b", False)}, {}),
-        "undefine": ("Undefine", "ssa{sv}", U, "p", {}),
-    }[kind]
+CHANGES = {
+    "define": lambda client: client.begin_define("p", "t", U),
+    "modify": lambda client: client.begin_modify(U, "p", autostart=False),
+    "undefine": lambda client: client.begin_undefine(U, "p"),
+}
 
 
 @pytest.mark.parametrize("ours", [True, False])
-@pytest.mark.parametrize("kind", ["define-live", "modify", "undefine"])
+@pytest.mark.parametrize("kind", sorted(CHANGES))
 def test_active_during_what_is_about_definitions(stuck, kind, ours):
     stuck.add_device("p", ours)
     origin = "mdevd" if ours else "external"
-    if kind != "define-live":
+    if kind != "define":
         stuck.tree.define("p", U, '{"mdev_type": "t", "start": "manual"}')
     gate = stuck.gate_script()
-    client = stuck.host.start()
-    client.begin(*change(kind))
+    client = stuck.start()
+    CHANGES[kind](client)
     wait_until(stuck.script_began.exists)
 
     client, _ = stuck.restart()
-    assert row(client, U)[1:5] == ("active", "p", "t", True)
-    assert get(client, "/org/mdevd1", "Manager", "NActive") == 1
-    assert of_device(client, U, "Origin") == origin
-    assert client.refused("Stop", "sa{sv}", U, {}).name == error("TryAgain")
+    assert client.device(U)[1:5] == ("active", "p", "t", True)
+    assert client.property(PATH, MANAGER, "NActive") == 1
+    assert client.device_property(U, "Origin") == origin
+    assert client.begin_stop(U).failure().name == error("TryAgain")
     gate.open()
     wait_until(lambda: not stuck.busy())
-    assert row(client, U)[1:5] == ("active", "p", "t", True)
-    assert of_device(client, U, "Origin") == origin
+    assert client.device(U)[1:5] == ("active", "p", "t", True)
+    assert client.device_property(U, "Origin") == origin
 
 
 def test_gone_during_what_is_about_definitions(stuck):
@@ -203,35 +200,35 @@ def test_gone_during_what_is_about_definitions(stuck):
     stuck.add_device("p", True)
     stuck.tree.define("p", U, '{"mdev_type": "t", "start": "manual"}')
     gate = stuck.gate_script()
-    client = stuck.host.start()
-    client.begin(*change("modify"))
+    client = stuck.start()
+    CHANGES["modify"](client)
     wait_until(stuck.script_began.exists)
 
     client, _ = stuck.restart()
     stuck.take_away("p")
-    assert state(client, U) == "defined" and stuck.busy()
+    assert client.state(U) == "defined" and stuck.busy()
     assert not (stuck.tree.path / "run/mdevd/devices" / U).exists()
     stuck.tree.add_device("p", "t", U)
-    assert state(client, U) == "active" and stuck.busy()
+    assert client.state(U) == "active" and stuck.busy()
     gate.open()
     wait_until(lambda: not stuck.busy())
-    assert state(client, U) == "active" and of_device(client, U, "Origin") == "external"
+    assert client.state(U) == "active" and client.device_property(U, "Origin") == "external"
 
 
 def test_leaving_during_what_is_about_definitions(stuck):
     stuck.add_device("p", True)
     stuck.tree.define("p", U, '{"mdev_type": "t", "start": "manual"}')
     gate = stuck.gate_script()
-    client = stuck.host.start()
-    client.begin(*change("undefine"))
+    client = stuck.start()
+    CHANGES["undefine"](client)
     wait_until(stuck.script_began.exists)
 
     client, _ = stuck.restart()
     (stuck.tree.sys / "bus/mdev/devices" / U).unlink()
-    assert state(client, U) == "removing" and stuck.busy()
+    assert client.state(U) == "removing" and stuck.busy()
     gate.open()
     wait_until(lambda: not stuck.busy())
-    assert row(client, U)[1:4] == ("removing", "p", "t")
+    assert client.device(U)[1:4] == ("removing", "p", "t")
 
 
 @pytest.mark.parametrize("ours", [True, False])
@@ -239,15 +236,26 @@ def test_whose_it_is_that_is_being_removed(stuck, ours):
     stuck.add_device("p", ours)
     origin = "mdevd" if ours else "external"
     gate = stuck.gate_script()
-    client = stuck.host.start()
-    client.begin("Stop", "sa{sv}", U, {})
+    client = stuck.start()
+    client.begin_stop(U)
     wait_until(stuck.script_began.exists)
 
     client, _ = stuck.restart()
-    assert row(client, U)[1:4] == ("removing", "p", "t")
-    assert of_device(client, U, "Origin") == origin
+    assert client.device(U)[1:4] == ("removing", "p", "t")
+    assert client.device_property(U, "Origin") == origin
     # Files do not remove a device: it fails, and is there as before.
     gate.open()
-    wait_until(lambda: state(client, U) == "active")
-    assert row(client, U)[1:4] == ("active", "p", "t")
-    assert of_device(client, U, "Origin") == origin
+    wait_until(lambda: client.state(U) == "active")
+    assert client.device(U)[1:4] == ("active", "p", "t")
+    assert client.device_property(U, "Origin") == origin
+
+
+def test_who_waits_is_told_when_the_daemon_ends(stuck):
+    gate = stuck.gate_creations("p")
+    client = stuck.start()
+    first = client.begin_create("p", "t", U)
+    wait_until(lambda: client.state(U) == "creating" and stuck.busy())
+    stuck.host.daemon.terminate()
+    failure = first.failure()
+    assert failure.name == error("Pending") and "mdevd is stopping" in failure.sentence
+    gate.open()
