@@ -106,10 +106,13 @@ void cause_to_fields(
 /* The lane of what enters the driver of @parent, for one purpose. NULL: no memory. */
 Lane *manager_driver_lane(Manager *m, const char *purpose, const char *parent, unsigned max);
 
-/* verbs.c */
+/* adopt.c */
 
-/* Takes over what a worker of an earlier daemon is still at. */
-void verbs_adopt_all(Manager *m);
+/* Takes over what workers of an earlier daemon are still at. */
+void adopt_all(Manager *m);
+
+/* When all operations have been cancelled: ends those for which no worker was waiting just then. */
+void adopt_stop(Manager *m);
 
 /* troubles.c */
 

@@ -111,6 +111,7 @@ Manager *manager_free(Manager *m) {
 
         /* Waiters are told that the work goes on without us. */
         (void) operations_free(m->operations);
+        adopt_stop(m);
         reconcile_stop(m);
         watching_stop(m);
         files_stop(m);
@@ -180,7 +181,7 @@ int manager_start(Manager *m, ManagerReply ready, void *userdata) {
         watching_start(m);
 
         /* Before anything is looked at: what a worker is still at is not to be believed yet. */
-        verbs_adopt_all(m);
+        adopt_all(m);
 
         r = reconcile_all(m, &f, on_files_read, m);
         failure_done(&f);

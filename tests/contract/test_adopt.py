@@ -19,6 +19,7 @@ sys.path.append(str(TOP / "tests/vm/cases"))
 from bus import MANAGER, PARENT, PATH, Mdevd, error  # noqa: E402
 
 U, OTHER = (f"00000000-0000-0000-0000-00000000000{i}" for i in (1, 2))
+FAILED = "org.freedesktop.DBus.Error.Failed"
 
 
 def wait_until(condition, seconds=PATIENCE):
@@ -250,6 +251,98 @@ def test_whose_it_is_that_is_being_removed(stuck, ours):
     assert client.device_property(U, "Origin") == origin
 
 
+
+class Outcome:
+    """What an earlier daemon's creation comes to, and what is said of it to who waits for just that device."""
+
+    def __init__(self, stuck):
+        self.stuck = stuck
+        gate = stuck.gate_creations("p")
+        client = stuck.start()
+        begin_creation(stuck, client)
+        self.client, self.worker = stuck.restart()
+        self.call = self.client.begin_create("p", "t", U, exist_ok=True)
+        assert self.client.state(U) == "creating" and not self.call.is_done()
+        self.let_on = gate.open
+
+
+def test_joined_and_made(stuck):
+    outcome = Outcome(stuck)
+    stuck.tree.add_device("p", "t", U)
+    outcome.let_on()
+    assert outcome.call.result()[0] == U
+    assert outcome.client.device(U)[1:4] == ("active", "p", "t")
+    assert outcome.client.device_property(U, "Origin") == "mdevd"
+
+
+def test_joined_and_refused(stuck):
+    stuck.tree.define("p", U, '{"mdev_type": "t", "start": "manual"}')
+    outcome = Outcome(stuck)
+    outcome.let_on()
+    failure = outcome.call.failure()
+    assert failure.name == FAILED and "an earlier mdevd" in failure.sentence
+    assert outcome.client.state(U) == "defined"
+    assert outcome.client.device_property(U, "LastError") == (FAILED, failure.sentence)
+
+
+def test_joined_and_cut_off(stuck):
+    outcome = Outcome(stuck)
+    stuck.tree.add_device("p", "t", U)
+    os.kill(outcome.worker, signal.SIGKILL)
+    failure = outcome.call.failure()
+    assert failure.name == FAILED and "interrupted before all its attributes were set" in failure.sentence
+    assert outcome.client.state(U) == "active"
+    assert outcome.client.device_property(U, "LastError") == (FAILED, failure.sentence)
+
+
+@pytest.mark.parametrize("parent, type_name", [("q", "t"), ("p", "other")])
+def test_joined_and_another_is_there(stuck, parent, type_name):
+    stuck.tree.add_type("p", "other", 4)
+    outcome = Outcome(stuck)
+    stuck.tree.add_device(parent, type_name, U)
+    outcome.let_on()
+    assert outcome.call.failure().name == FAILED
+    assert outcome.client.device(U)[1:4] == ("active", parent, type_name)
+
+
+@pytest.mark.parametrize("broken", ["look", "store"])
+def test_who_waits_for_the_earlier_worker_fails(stuck, broken):
+    """The UUID is the earlier worker's for as long as that is at it, whatever becomes of who waits for its end."""
+    gate = stuck.gate_creations("p")
+    client = stuck.start()
+    begin_creation(stuck, client)
+    if broken == "store":
+        shutil.rmtree(stuck.tree.definitions)
+        stuck.tree.definitions.write_text("no directory\n")
+    client, worker = stuck.restart()
+    if broken == "look":
+        stuck.kill_who_waits(worker)
+    for _ in range(3):
+        time.sleep(0.5)
+        assert client.state(U) == "creating" and stuck.busy()
+        assert client.begin_create("q", "t", U).failure().name == error("Exists")
+    stuck.tree.add_device("p", "t", U)
+    gate.open()
+    wait_until(lambda: client.state(U) == "active")
+    assert not stuck.busy() and client.device_property(U, "Origin") == "mdevd"
+    assert client.device_property(U, "LastError") == ("", "")
+
+
+def test_who_waits_dies_when_the_work_is_done(stuck):
+    """Another looks."""
+    outcome = Outcome(stuck)
+    waiting = stuck.workers() - {outcome.worker}
+    stuck.send(signal.SIGSTOP, waiting)
+    stuck.tree.add_device("p", "t", U)
+    outcome.let_on()
+    wait_until(lambda: outcome.worker not in stuck.workers())
+    assert outcome.client.state(U) == "creating" and stuck.busy()
+    stuck.send(signal.SIGKILL, waiting)
+    assert outcome.call.result()[0] == U
+    assert outcome.client.device(U)[1:4] == ("active", "p", "t") and not stuck.busy()
+    assert outcome.client.device_property(U, "Origin") == "mdevd"
+
+
 def test_who_waits_is_told_when_the_daemon_ends(stuck):
     gate = stuck.gate_creations("p")
     client = stuck.start()
@@ -259,3 +352,12 @@ def test_who_waits_is_told_when_the_daemon_ends(stuck):
     failure = first.failure()
     assert failure.name == error("Pending") and "mdevd is stopping" in failure.sentence
     gate.open()
+
+
+def test_a_daemon_that_ends_before_it_waits_again(stuck):
+    outcome = Outcome(stuck)
+    stuck.kill_who_waits(outcome.worker)
+    wait_until(lambda: "trying again" in stuck.host.logs[-1].read_text())
+    stuck.host.daemon.terminate()
+    assert outcome.call.failure().name == error("Pending")
+    assert stuck.busy()
