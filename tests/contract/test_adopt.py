@@ -142,7 +142,8 @@ def stuck(host, monkeypatch):
 
 def begin_creation(stuck, client):
     client.begin_create("p", "t", U)
-    wait_until(lambda: client.state(U) == "creating" and stuck.busy())
+    # Its worker writes that down before it asks the driver.
+    wait_until(lambda: client.state(U) == "creating" and (stuck.tree.path / "run/mdevd/devices" / U).exists())
 
 
 def test_what_a_parent_offers_after_a_removal(stuck):
@@ -150,11 +151,11 @@ def test_what_a_parent_offers_after_a_removal(stuck):
     stuck.add_device("p", True)
     available = stuck.tree.sys / "devices/p/mdev_supported_types/t/available_instances"
     available.write_text("0\n")
-    gate = stuck.gate(stuck.tree.sys / "devices/p" / U / "remove")
     stuck.tree.define("p", OTHER, '{"mdev_type": "t", "start": "auto"}')
+    gate = stuck.gate_script()
     client = stuck.start()
     client.begin_stop(U)
-    wait_until(lambda: client.state(U) == "removing")
+    wait_until(stuck.script_began.exists)
 
     client, _ = stuck.restart()
     parent = client.begin_manager("GetParent", "s", "p").result()
