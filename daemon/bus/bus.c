@@ -151,6 +151,8 @@ int bus_new(Bus **ret, sd_event *event, Manager *manager, const BusLimits *limit
                 return log_error_errno(r, "Cannot prepare for clients: %s", strerror(-r));
 
         (void) sd_bus_set_exit_on_disconnect(b->bus, true);
+        /* Not with the loop: who waits is told then that the work goes on. */
+        (void) sd_bus_set_close_on_exit(b->bus, false);
         r = sd_bus_add_object_manager(b->bus, NULL, MDEVD_PATH);
         if (r >= 0)
                 r = manager_object_add(b);

@@ -113,10 +113,13 @@ void cause_to_fields(
 /* The lane of what enters the driver of @parent, for one purpose. NULL: no memory. */
 Lane *manager_driver_lane(Manager *m, const char *purpose, const char *parent, unsigned max);
 
-/* verbs.c */
+/* adopt.c */
 
-/* Takes over what a worker of an earlier daemon is still at. */
-void verbs_adopt_all(Manager *m);
+/* Takes over what workers of an earlier daemon are still at. */
+void adopt_all(Manager *m);
+
+/* When all operations have been cancelled: ends those for which no worker was waiting just then. */
+void adopt_stop(Manager *m);
 
 /* troubles.c */
 
@@ -144,8 +147,11 @@ void recognise_all(Manager *m);
 int reconcile_start(Manager *m);
 void reconcile_stop(Manager *m);
 
-/* Looks at one device now, unless an operation on it is under way (then when that is over). */
+/* Looks at one device now, unless it is being created or removed by an operation (then when that is over).
+ * @path: where it was, if nothing is known of it (NULL: not known): one that is leaving is found nowhere
+ * else. */
 void reconcile_device(Manager *m, const Uuid *uuid);
+void reconcile_device_at(Manager *m, const Uuid *uuid, const char *path);
 
 /* The same somewhat later: for what may be on its way. */
 void reconcile_device_later(Manager *m, const Uuid *uuid);

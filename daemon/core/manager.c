@@ -114,6 +114,7 @@ Manager *manager_free(Manager *m) {
 
         /* Waiters are told that the work goes on without us. */
         (void) operations_free(m->operations);
+        adopt_stop(m);
         reconcile_stop(m);
         watching_stop(m);
         files_stop(m);
@@ -184,7 +185,7 @@ int manager_start(Manager *m, ManagerReply ready, void *userdata) {
         watching_start(m);
 
         /* Before anything is looked at: what a worker is still at is not to be believed yet. */
-        verbs_adopt_all(m);
+        adopt_all(m);
 
         r = reconcile_all(m, &f, on_files_read, m);
         failure_done(&f);
@@ -299,7 +300,7 @@ static void log_parent(const Manager *m, const Change *c) {
 /* What went needs no record any more. */
 static void drop_record(const Manager *m, const Change *c) {
         if (c->was_visible && c->old_state != DEVICE_DEFINED && c->device->seen == PRESENCE_ABSENT &&
-                        c->device->op == 0)
+                        c->device->op_kind != OPERATION_CREATE)
                 record_remove(m->record_fd, &c->device->uuid);
 }
 

@@ -9,6 +9,11 @@
 #include "host/record.h"
 #include "host/sysfs.h"
 
+/* Of one that is only coming it is not known yet. */
+static bool is_there(const Device *d) {
+        return d->seen == PRESENCE_PRESENT || d->seen == PRESENCE_LEAVING || d->seen == PRESENCE_ORPHAN;
+}
+
 /* Whether a device that is there is one of ours, and whether whoever made it got to the end. */
 void recognise_device(Manager *m, const Uuid *uuid) {
         const Device *d = registry_find(m->registry, uuid);
@@ -21,7 +26,7 @@ void recognise_device(Manager *m, const Uuid *uuid) {
         };
         Record record;
 
-        if (!d || d->seen != PRESENCE_PRESENT || !d->path || d->op != 0 ||
+        if (!d || !is_there(d) || !d->path || d->op_kind == OPERATION_CREATE ||
                         record_read(m->record_fd, uuid, &record) < 0)
                 return;
         if (record.whole && record.life != sysfs_life(m->sys_fd, d->path)) {
@@ -30,7 +35,8 @@ void recognise_device(Manager *m, const Uuid *uuid) {
         }
 
         registry_set_origin(m->registry, uuid, ORIGIN_MDEVD);
-        if (record.whole)
+        if (record.whole || d->seen != PRESENCE_PRESENT || d->op_kind == OPERATION_REMOVE ||
+                        (d->error && d->error->kind == FAILURE_INCOMPLETE))
                 return;
         (void) failure_set(&f, FAILURE_INCOMPLETE, 0, NULL, NULL);
         (void) failure_set_device(&f, uuid, d->parent->name, d->type);

@@ -98,6 +98,10 @@ void reconcile_device(Manager *m, const Uuid *uuid) {
         look(m, uuid, NULL, false);
 }
 
+void reconcile_device_at(Manager *m, const Uuid *uuid, const char *path) {
+        look(m, uuid, path, false);
+}
+
 static int on_second_look(sd_event_source *s _unused_, uint64_t usec, void *userdata) {
         _cleanup_(freep) Suspect *ripe = NULL;
         Manager *m = userdata;

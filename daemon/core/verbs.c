@@ -18,7 +18,7 @@
 /* Longer deadlines, about a century, are none. */
 #define DEADLINE_MAX_USEC (UINT64_C(100) * 365 * 24 * 3600 * 1000 * 1000)
 
-static Verb *verb_free(Verb *v) {
+Verb *verb_free(Verb *v) {
         if (!v)
                 return NULL;
 
@@ -30,6 +30,7 @@ static Verb *verb_free(Verb *v) {
                 v->m->verbs = v->next;
         free(v->followers);
         (void) sd_event_source_disable_unref(v->deadline);
+        (void) sd_event_source_disable_unref(v->again);
         failure_done(&v->failure);
         unfinished_done(&v->unfinished);
         free(v->parent);
@@ -42,9 +43,7 @@ static Verb *verb_free(Verb *v) {
         return NULL;
 }
 
-DEFINE_CLEANUP(Verb *, verb_free);
-
-static int verb_new(Manager *m, OperationKind kind, const Uuid *uuid, ManagerReply reply, void *userdata,
+int verb_new(Manager *m, OperationKind kind, const Uuid *uuid, ManagerReply reply, void *userdata,
                 Verb **ret) {
         Verb *v = malloc(sizeof *v);
 
@@ -101,6 +100,12 @@ static Cause cause_of(const Verb *v, bool over) {
         return cause;
 }
 
+/* What is known of an operation that nobody has told the end of, but a look has been at what it left: then
+ * all definitions were told, and those that were not are not there. */
+static bool is_known_by_look(const Verb *v) {
+        return v->adopted || v->looked;
+}
+
 /* Facts */
 
 static void remember_told(Verb *v, const char *parent, bool exists) {
@@ -135,13 +140,18 @@ static void file_is_told(Verb *v, const char *parent, bool exists) {
                 invalid_sweep(v->m, text_make_printable(path), 0);
 }
 
-static void on_fact(const Frame *fact, void *owner) {
+void verb_on_fact(const Frame *fact, void *owner) {
         Verb *v = owner;
         Registry *r = v->m->registry;
         int rc = 0;
 
         switch (fact->kind) {
         case FRAME_SIGHTING:
+                /* A look that began when nothing was known of the device may not have found it. */
+                if (is_known_by_look(v) && !verb_moves(v)) {
+                        reconcile_device(v->m, &v->uuid);
+                        break;
+                }
                 rc = registry_observe(r, &v->uuid, &fact->sighting, v->op);
                 break;
         case FRAME_DEFINITION:
@@ -151,7 +161,7 @@ static void on_fact(const Frame *fact, void *owner) {
                 break;
         case FRAME_INVALID:
                 /* What cannot be read is not gone. */
-                v->missed = v->missed || (v->looking && fact->spares != SPARES_NOTHING);
+                v->missed = v->missed || (is_known_by_look(v) && fact->spares != SPARES_NOTHING);
                 rc = invalid_add(v->m, fact->path, fact->reason, 0);
                 break;
         case FRAME_SCRIPT:
@@ -191,11 +201,12 @@ static void drop_unseen_definitions(Verb *v) {
 
 /* A removal may succeed on a disk that takes nothing. */
 static void tell_of_disk(const Verb *v, const Failure *f) {
-        if (failure_is_set(f) || (v->n_told > 0 && v->kind != OPERATION_UNDEFINE && !v->looking))
+        if (failure_is_set(f) || (v->n_told > 0 && v->kind != OPERATION_UNDEFINE && !is_known_by_look(v)))
                 troubles_store_said(v->m, f);
 }
 
-static void log_failure(const Verb *v, const Failure *f) {
+static void log_failure(const Verb *v) {
+        const Failure *f = &v->failure;
         LogField fields[3 + CAUSE_FIELDS_MAX] = {
                 { "MDEVD_UUID", UUID_TEXT(&v->uuid) },
                 { "MDEVD_PARENT", f->parent },
@@ -220,8 +231,6 @@ static void log_failure(const Verb *v, const Failure *f) {
                         strempty(f->detail));
 }
 
-static int look_after_death(Verb *v);
-
 /* What follows from the end of an operation, once the registry knows of it. */
 static void follow_up(Verb *v, int hints, bool succeeded) {
         const Device *d = registry_find(v->m->registry, &v->uuid);
@@ -241,94 +250,136 @@ static void follow_up(Verb *v, int hints, bool succeeded) {
                 capacity_changed(m, v->parent);
 }
 
-static void on_done(Frame *result, void *owner) {
-        _cleanup_(verb_freep) Verb *v = owner;
-        const Failure *f = &result->failure;
+char *verb_last_path(const Verb *v) {
+        _cleanup_(parent_sighting_done) ParentSighting seen = { .numa_node = -1 };
+        const Device *d = registry_find(v->m->registry, &v->uuid);
+        char *path;
+
+        if (d && d->path)
+                return strdup(d->path);
+        if (!v->parent || v->m->sys_fd < 0 || sysfs_probe_parent(v->m->sys_fd, v->parent, &seen) < 0 ||
+                        !seen.path || asprintf(&path, "%s/%s", seen.path, UUID_TEXT(&v->uuid)) < 0)
+                return NULL;
+        return path;
+}
+
+int verb_look(Verb *v, int lock_fd, const OperationHandler *handler) {
+        _cleanup_(request_done) Request request = {
+                .kind = REQUEST_LOOK,
+                .op = v->op,
+                .definition.uuid = v->uuid,
+                .path = verb_last_path(v),
+        };
+        _cleanup_(failure_done) Failure f = FAILURE_INIT;
+
+        if (unfinished_next(&v->unfinished, &request))
+                callouts_prepare(v->m, false, &request);
+        return operations_submit(v->m->operations, &request, OPERATION_NONE, lock_fd, NULL, handler, v, &f);
+}
+
+/* Whether another worker is to look at what there is, because the one that has ended did not tell all.
+ * @died: it told nothing of its end. */
+static bool needs_look(const Verb *v, bool died) {
+        /* One look, and one more for each action that scripts are to hear the end of. */
+        if (v->looked)
+                return v->unfinished.n > 0;
+        return died || v->missed;
+}
+
+static int look(Verb *v) {
+        static const OperationHandler handler = { .fact = verb_on_fact, .done = verb_on_done };
+        int r;
+
+        r = verb_look(v, -EBADF, &handler);
+        if (r < 0)
+                return r;
+
+        v->looked = true;
+        v->missed = false;
+        return 0;
+}
+
+/* What became of a creation of which nobody told the end: whoever waits for the device wants to know whether
+ * it is there now, and whole. */
+static void judge_creation(Verb *v) {
+        const Device *d = registry_find(v->m->registry, &v->uuid);
+
+        if (!v->parent || !v->type)
+                return;
+        if (d && device_is_active(d) && streq(d->parent->name, v->parent) && streq_ptr(d->type, v->type)) {
+                if (d->error && d->error->kind == FAILURE_INCOMPLETE)
+                        failure_copy(d->error, &v->failure);
+                return;
+        }
+
+        (void) failure_set(&v->failure, FAILURE_WORKER, 0, NULL,
+                        "it worked for an earlier mdevd, what went wrong was not told, and there is no such device");
+        (void) failure_set_device(&v->failure, &v->uuid, v->parent, v->type);
+        log_failure(v);
+        registry_set_error(v->m->registry, &v->uuid, &v->failure);
+}
+
+/* The end: the registry is told, then all who want to know. @result: the last worker's; @died: it told
+ * nothing of its end. */
+static void conclude(Verb *v, const Frame *result, bool died) {
+        bool looked = is_known_by_look(v), blind = looked && failure_is_set(&result->failure);
+        const Failure *f = &v->failure;
         Manager *m = v->m;
         Cause cause;
         int rc;
 
-        /* The daemon is stopping: the registry is not needed any more, only the answer is. */
-        if (f->kind == FAILURE_CANCELLED) {
-                verb_reply(v, f);
-                return;
-        }
-
-        troubles_memory_said(f, 0);
-        if (f->kind == FAILURE_WORKER && !v->looking) {
-                failure_move(&v->failure, &result->failure);
-                f = &v->failure;
-                if (look_after_death(v) >= 0) {
-                        TAKE_PTR(v);
-                        return;
-                }
-                v->looking = false;
-                reconcile_device_later(m, &v->uuid);
-        } else if (failure_is_set(&v->failure))
-                f = &v->failure;
-        else if (v->missed && !v->looking) {
-                /* What was not taken in is told once more. */
-                failure_move(&v->failure, &result->failure);
-                if (look_after_death(v) >= 0) {
-                        TAKE_PTR(v);
-                        return;
-                }
-                v->looking = false;
-                f = &v->failure;
-        }
-
-        /* One look for each. */
-        if (v->looking && v->unfinished.n > 0 && look_after_death(v) >= 0) {
-                TAKE_PTR(v);
-                return;
-        }
-
-        if (v->looking && failure_is_set(&result->failure))
+        if (blind) {
                 v->missed = true;
-        if (v->looking && !v->missed && !failure_is_set(&result->failure))
+                tell_of_disk(v, &result->failure);
+                log_warning_errno(-failure_errno(&result->failure),
+                                "Cannot see all that is left of the work on %s, ignoring: %s",
+                                UUID_TEXT(&v->uuid), strerror(failure_errno(&result->failure)));
+        }
+        if (looked && !v->missed)
                 drop_unseen_definitions(v);
-        if (v->kind == OPERATION_CREATE && !result->created && !v->looking)
+        /* A look that was none finds nothing out; else the record, below, has the last word. */
+        if (v->kind == OPERATION_CREATE && !result->created && !blind)
                 registry_set_origin(m->registry, &v->uuid, ORIGIN_EXTERNAL);
         tell_of_disk(v, f);
         troubles_memory_said(f, v->began_usec);
         if (failure_is_set(f))
-                log_failure(v, f);
-        if (v->kind == OPERATION_CREATE || v->kind == OPERATION_REMOVE)
+                log_failure(v);
+        if (verb_moves(v))
                 registry_set_error(m->registry, &v->uuid, f);
 
         rc = registry_end(m->registry, &v->uuid, v->op);
-        if (v->kind == OPERATION_CREATE && v->looking)
-                recognise_device(m, &v->uuid);
+        if (died)
+                reconcile_device_later(m, &v->uuid);
         follow_up(v, rc > 0 ? rc : 0, !failure_is_set(f));
+        if (looked)
+                recognise_device(m, &v->uuid);
+        if (v->adopted && v->kind == OPERATION_CREATE)
+                judge_creation(v);
 
         cause = cause_of(v, true);
         manager_commit_because(m, &cause);
         verb_reply(v, failure_is_set(f) ? f : NULL);
 }
 
-static const OperationHandler handler = { .fact = on_fact, .done = on_done };
+void verb_on_done(Frame *result, void *owner) {
+        bool died = result->failure.kind == FAILURE_WORKER;
+        _cleanup_(verb_freep) Verb *v = owner;
 
-/* Whatever the dead worker did or did not do, another one looks and tells. */
-static int look_after_death(Verb *v) {
-        const Device *d = registry_find(v->m->registry, &v->uuid);
-        _cleanup_(request_done) Request request = {
-                .kind = REQUEST_LOOK,
-                .op = v->op,
-                .definition.uuid = v->uuid,
-        };
-        _cleanup_(failure_done) Failure f = FAILURE_INIT;
-        int r;
+        /* The daemon is stopping: the registry is not needed any more, only the answer is. */
+        if (result->failure.kind == FAILURE_CANCELLED) {
+                verb_reply(v, &result->failure);
+                return;
+        }
 
-        if (d && free_and_strdup(&request.path, d->path) < 0)
-                return -ENOMEM;
-
-        if (unfinished_next(&v->unfinished, &request))
-                callouts_prepare(v->m, false, &request);
-        v->looking = true;
-        r = operations_submit(v->m->operations, &request, OPERATION_NONE, -EBADF, NULL, &handler, v, &f);
-        if (r >= 0)
-                v->missed = false;
-        return r;
+        troubles_memory_said(&result->failure, 0);
+        /* A look that fails is not what was asked for. */
+        if (!is_known_by_look(v))
+                failure_move(&v->failure, &result->failure);
+        if (needs_look(v, died) && look(v) >= 0) {
+                TAKE_PTR(v);
+                return;
+        }
+        conclude(v, result, died);
 }
 
 /* Creations wait for others in the same driver, what is about files for its like, and a removal for nobody.
@@ -359,6 +410,7 @@ static Lane *lane_for(Manager *m, const Request *request) {
 
 /* Gives the request of a verb that the registry has let begin to a worker; takes the verb over. */
 static int submit(Verb *v, Request *request, bool force, Failure *f) {
+        static const OperationHandler handler = { .fact = verb_on_fact, .done = verb_on_done };
         Manager *m = v->m;
         Cause cause;
         int r;
@@ -574,89 +626,4 @@ int manager_stop(Manager *m, const Uuid *uuid, const char *parent, const StopOpt
         if (r < 0)
                 return r;
         return submit(TAKE_PTR(v), &request, options->force, f);
-}
-
-/* Work of an earlier daemon's workers */
-
-static void on_adopted_done(Frame *result, void *owner) {
-        Verb *v = owner;
-        Manager *m = v->m;
-
-        if (result->failure.kind != FAILURE_CANCELLED)
-                lock_release(operations_lock_fd(m->operations), &v->uuid);
-        on_done(result, v);
-}
-
-static const OperationHandler adopted_handler = { .fact = on_fact, .done = on_adopted_done };
-
-/* Where a device of that parent is, or was: one that is leaving is found nowhere else. */
-static char *last_path(Manager *m, const char *parent, const Uuid *uuid) {
-        _cleanup_(parent_sighting_done) ParentSighting seen = { .numa_node = -1 };
-        char *path;
-
-        if (m->sys_fd < 0 || sysfs_probe_parent(m->sys_fd, parent, &seen) < 0 || !seen.path ||
-                        asprintf(&path, "%s/%s", seen.path, UUID_TEXT(uuid)) < 0)
-                return NULL;
-        return path;
-}
-
-static int adopt(Manager *m, const Uuid *uuid, const LockNote *note, int lock_fd) {
-        _cleanup_(request_done) Request request = { .kind = REQUEST_LOOK };
-        _cleanup_(closep) int fd = lock_fd;
-        _cleanup_(failure_done) Failure f = FAILURE_INIT;
-        _cleanup_(verb_freep) Verb *v = NULL;
-        const Device *device;
-        OpId op;
-        int r;
-
-        manager_requested_by(m, NULL);
-        r = verb_new(m, note->kind, uuid, NULL, NULL, &v);
-        if (r < 0)
-                return r;
-        v->looking = true;
-        r = registry_adopt(m->registry, uuid, note->kind, note->parent, note->type, v->op);
-        if (r < 0)
-                return r;
-
-        op = request.op = v->op;
-        request.definition.uuid = *uuid;
-        device = registry_find(m->registry, uuid);
-        if (device && free_and_strdup(&request.path, device->path) < 0)
-                return -ENOMEM;
-        if (!request.path && note->parent)
-                request.path = last_path(m, note->parent, uuid);
-        r = operations_submit(
-                        m->operations, &request, OPERATION_NONE, TAKE_FD(fd), NULL, &adopted_handler, v, &f);
-        if (r < 0) {
-                (void) registry_end(m->registry, uuid, op);
-                return r;
-        }
-
-        TAKE_PTR(v);
-        log_info("A worker of an earlier mdevd is still at work on %s; its outcome is waited for.",
-                        UUID_TEXT(uuid));
-        return 0;
-}
-
-void verbs_adopt_all(Manager *m) {
-        int lock_dir_fd = operations_lock_fd(m->operations);
-        _cleanup_(freep) Uuid *uuids = NULL;
-        size_t n = 0;
-        int r;
-
-        r = lock_list(lock_dir_fd, &uuids, &n);
-        if (memory_check(r) < 0)
-                log_warning_errno(r, "Cannot see what is locked, ignoring: %s", strerror(-r));
-
-        for (size_t i = 0; i < n; i++) {
-                _cleanup_(lock_note_done) LockNote note = {};
-                int lock_fd = -EBADF;
-
-                r = lock_inspect(lock_dir_fd, &uuids[i], &lock_fd, &note);
-                if (r > 0)
-                        r = adopt(m, &uuids[i], &note, lock_fd);
-                if (memory_check(r) < 0)
-                        log_warning_errno(r, "Cannot take over the work on %s, ignoring: %s",
-                                        UUID_TEXT(&uuids[i]), strerror(-r));
-        }
 }

@@ -239,12 +239,17 @@ static void finish_action(Effect *e) {
 /* Effects */
 
 static void perform_look(Effect *e) {
+        int r;
+
         /* Who holds it is at work on the device; what it leaves behind is what there is to see. */
         while (e->lock_fd >= 0 && flock(e->lock_fd, LOCK_EX) < 0 && errno == EINTR)
                 ;
 
         (void) report_sighting(e, e->request->path);
-        if (store_scan(e->store, &e->request->definition.uuid, report_file, e) == -ENOMEM)
+        r = store_open(e->root_fd, &e->store);
+        if (r < 0)
+                (void) failure_set(failure_of(e), FAILURE_STORE, r, "/" STORE_DIRECTORY, NULL);
+        else if (store_scan(e->store, &e->request->definition.uuid, report_file, e) == -ENOMEM)
                 e->untold = true;
         if (e->request->finish)
                 finish_action(e);
@@ -315,10 +320,11 @@ static bool request_is_valid(const Request *r) {
         return false;
 }
 
-/* A removal, or a creation that is not written down, does not depend on the disk. */
+/* A removal, or a creation that is not written down, does not depend on the disk; and a look not before it
+ * has waited, and seen the device. */
 static bool request_needs_store(const Request *r) {
-        return r->kind != REQUEST_REMOVE && r->kind != REQUEST_TYPES && r->kind != REQUEST_ATTRIBUTES &&
-                        (r->kind != REQUEST_CREATE || r->define) &&
+        return r->kind != REQUEST_REMOVE && r->kind != REQUEST_LOOK && r->kind != REQUEST_TYPES &&
+                        r->kind != REQUEST_ATTRIBUTES && (r->kind != REQUEST_CREATE || r->define) &&
                         (r->kind != REQUEST_MODIFY || !r->live || r->define);
 }
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What was found out. A fact about a device is believed from whoever tells it, unless an operation on the
- * device is under way: then only the operation's own word counts, and what others saw is a hint to look again
- * when it is over. Facts about definitions wait only for an operation that writes some: a removal may wait
- * for a VM for days. */
+/* What was found out. A fact about what lives is believed from whoever tells it, unless an operation that
+ * creates or removes the device is under way: then only the operation's own word counts, and what others saw
+ * is a hint to look again when it is over. Facts about definitions wait only for an operation that writes
+ * some: a removal may wait for a VM for days, as a definition may for a script. */
 
 #include "model/registry-private.h"
 
@@ -22,7 +22,7 @@ int registry_observe(Registry *r, const Uuid *uuid, const Sighting *seen, OpId o
         rc = check_owner(d, op);
         if (rc < 0)
                 return rc;
-        if (op == 0 && d && d->op != 0) {
+        if (op == 0 && d && (d->op_kind == OPERATION_CREATE || d->op_kind == OPERATION_REMOVE)) {
                 d->look_again = true;
                 return 0;
         }

@@ -278,7 +278,9 @@ int registry_adopt(Registry *r, const Uuid *uuid, OperationKind kind, const char
         if (p) {
                 (void) registry_touch_device(r, d);
                 registry_set_live(r, d, p, TAKE_PTR(type_copy), NULL);
-                d->origin = ORIGIN_MDEVD;
+                /* Whose it is that is being removed, the operation does not say. */
+                if (kind == OPERATION_CREATE)
+                        d->origin = ORIGIN_MDEVD;
                 registry_settle_device(r, d, CHANGED_LIVE);
         }
         return 0;

@@ -91,7 +91,7 @@ typedef struct Device {
         OpId op;
         OperationKind op_kind;
         bool op_writes;  /* it is at the definitions: nobody else's word on them counts until it is over */
-        bool look_again; /* somebody saw something of the device, or of its files, meanwhile */
+        bool look_again; /* what somebody saw of the device, or of its files, meanwhile did not count */
         bool read_again;
 
         /* What lives, or is being created. */
@@ -212,7 +212,8 @@ int registry_begin_live(Registry *r, const Uuid *uuid, const char *parent, bool 
 
 /* Takes over an operation that an earlier daemon began and whose worker is still at it: the slot is @op's
  * until registry_end(), but what the files say counts all along: a removal may take for ever. @parent, @type:
- * what it was about, NULL if not known. Return: 0; -EBUSY if an operation is under way; -ENOMEM. */
+ * what it was about, NULL if not known; what is known of a device that lives holds. Return: 0; -EBUSY if an
+ * operation is under way; -ENOMEM. */
 int registry_adopt(Registry *r, const Uuid *uuid, OperationKind kind, const char *parent, const char *type,
                 OpId op);
 
@@ -232,7 +233,8 @@ int registry_end(Registry *r, const Uuid *uuid, OpId op);
  * @seen: copied; PRESENCE_UNKNOWN changes nothing
  * @op:   the operation whose last act the look was; 0: a look for another reason (udev, resync)
  *
- * While an operation is under way only its own sighting counts; others make registry_end() say LOOK_AGAIN.
+ * While it is being created or removed by an operation only that one's own sighting counts; others make
+ * registry_end() say LOOK_AGAIN. Other operations are about files, and hold up no sighting.
  *
  * Return: 0; -ESTALE if @op is not 0 and not the slot's; -EINVAL if @seen lives and does not say on which
  *         parent; -ENOMEM. On error nothing changed.

@@ -471,6 +471,16 @@ static void test_look(void **state) {
                         "sighting leaving " P1 " \ninvalid /" FILE_A
                         ": \"mdev_type\" is missing or not a string\nresult\n");
         assert_result(FAILURE_NONE, 0, false);
+
+        /* Of the device it tells all the same. */
+        tree_remove(FILE_A);
+        tree_remove("etc/mdevctl.d");
+        tree_put("etc/mdevctl.d", "no directory");
+        r = request_for(REQUEST_LOOK, NULL);
+        r.path = strdup("/" DEVICE);
+        perform(&r, -EBADF, "sighting leaving " P1 " \nresult\n");
+        assert_result(FAILURE_STORE, ENOTDIR, false);
+        assert_string_equal(told.failure.subject, "/etc/mdevctl.d");
 }
 
 /* Who holds the lock is waited for: what it makes meanwhile is seen. */

@@ -402,7 +402,8 @@ static void adopt(size_t u) {
         if ((kind == OPERATION_CREATE || kind == OPERATION_REMOVE) && parent >= 0 && s->parent < 0) {
                 s->parent = parent;
                 s->type = type;
-                s->origin = ORIGIN_MDEVD;
+                if (kind == OPERATION_CREATE)
+                        s->origin = ORIGIN_MDEVD;
         }
 }
 
@@ -429,7 +430,9 @@ static void observe(size_t u) {
                 sighting.path = below(2) ? (char *) "/sys/devices/a/u" : (char *) "/sys/devices/b/u";
                 sighting.type = type < 0 ? NULL : (char *) type_names[type];
         }
-        owns = oracle_owns(&slots[u], op, slots[u].op != 0, END_LOOK_AGAIN);
+        owns = oracle_owns(&slots[u], op,
+                        slots[u].kind == OPERATION_CREATE || slots[u].kind == OPERATION_REMOVE,
+                        END_LOOK_AGAIN);
         assert_int_equal(registry_observe(registry, &uuids[u], &sighting, op), MIN(owns, 0));
         if (owns > 0)
                 oracle_observe(&slots[u], seen, parent, lives ? type : -1);

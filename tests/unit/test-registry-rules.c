@@ -407,6 +407,7 @@ static void test_adopt(void **state) {
         assert_int_equal(registry_adopt(r, &uuid, OPERATION_REMOVE, GONE, NULL, ++last_op), 0);
         assert_string_equal(device(&uuid)->parent->name, GONE);
         assert_null(device(&uuid)->type);
+        assert_int_equal(device(&uuid)->origin, ORIGIN_EXTERNAL);
         assert_news_both("+" UUID ";", "+parent " GONE ";");
         end_with(last_op, PRESENCE_ABSENT);
         assert_news_both("-" UUID ";", "-parent " GONE ";");
@@ -424,6 +425,13 @@ static void test_adopt(void **state) {
                 assert_column(DEFINED);
                 assert_null(device(&uuid)->parent);
                 assert_int_equal(registry_begin_modify(r, &uuid, P, 1, &f), -EAGAIN);
+
+                /* Nor do they hold up what is seen of it. */
+                seen(PRESENCE_PRESENT);
+                assert_column(ACTIVE);
+                assert_int_equal(registry_begin_remove(r, &uuid, 1, &f), -EAGAIN);
+                seen(PRESENCE_ABSENT);
+                assert_column(DEFINED);
                 end(last_op);
         }
 }

@@ -11,7 +11,7 @@ import pytest
 
 import service
 import sysfs
-from bus import BusError, error
+from bus import PARENT, BusError, error
 from guest import held, new_uuid, wait_until
 from mdevsim import LARGE, SMALL
 
@@ -167,8 +167,15 @@ def test_a_creation_that_goes_on_without_the_daemon(mdevd, parent, clients, go_a
     wait_until(lambda: pid not in service.workers(), 30)
 
 
+def shown_available(mdevd, parent):
+    """As the daemon has it, which does not ask the driver for it."""
+    path = mdevd.begin_manager("GetParent", "s", parent.name).result()
+    return next(row[4] for row in mdevd.property(path, PARENT, "Types") if row[0] == SMALL)
+
+
 @pytest.mark.parametrize("restart", [service.restart, service.kill])
 def test_a_removal_that_waits_for_a_vm(mdevd, parent, clients, restart):
+    free = parent.available_instances(SMALL)
     uuid = mdevd.define(parent, SMALL)
     mdevd.start(uuid)
     with held(uuid):
@@ -188,7 +195,10 @@ def test_a_removal_that_waits_for_a_vm(mdevd, parent, clients, restart):
         assert client.begin_stop(uuid).failure().name == error("TryAgain")
         # Others do not wait for it.
         client.stop(client.create(parent, SMALL))
+        wait_until(lambda: shown_available(client, parent) == parent.available_instances(SMALL) == free - 1, 30)
     wait_for_state(client, uuid, "defined")
+    # What came back is shown, though nobody asks.
+    wait_until(lambda: shown_available(client, parent) == parent.available_instances(SMALL) == free, 30)
     client.start(uuid)
     assert sysfs.devices() == {uuid}
 
