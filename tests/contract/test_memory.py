@@ -191,12 +191,19 @@ def test_each_allocation(poor, name):
     play(poor, prepare, lambda: poor.manager(*message), poor.memory, name in REFUSED)
 
 
+def without_troubles(answer):
+    """What was refused for want of memory is a trouble from then on, of the Manager, which is there alone or among all."""
+    if isinstance(answer, dict):
+        return {name: without_troubles(value) for name, value in answer.items() if name != "Troubles"}
+    return answer
+
+
 @pytest.mark.parametrize("name", ASKED_OF_OBJECTS)
 def test_each_allocation_of_an_object(poor, name):
     both(poor)
     poor.quiet()
     message = ASKED_OF_OBJECTS[name]
-    expected, failures, n = poor.client.call(*message), 0, 0
+    expected, failures, n = without_troubles(poor.client.call(*message)), 0, 0
     while True:
         poor.memory.write(n)
         try:
@@ -210,7 +217,7 @@ def test_each_allocation_of_an_object(poor, name):
             assert failed and says_why(answer.sentence), where
         else:
             # Nobody takes a part for the whole.
-            assert answer == expected, where
+            assert without_troubles(answer) == expected, where
         if not failed:
             break
         failures += 1
