@@ -155,51 +155,19 @@ static int write_once(int fd, const char *data, size_t size) {
         return (size_t) n == size ? 0 : -EIO;
 }
 
-int driver_create(int sys_fd, const char *parent, const char *type, const Uuid *uuid, Failure *f) {
-        char path[SYSFS_PATH_MAX], text[UUID_TEXT_SIZE];
-        _cleanup_(closep) int fd = -EBADF;
-        int r;
-
-        if (!parent_name_is_valid(parent) || !type_name_is_valid(type))
-                return explain_create(sys_fd, parent, type, ENOENT, f);
-
-        (void) snprintf(path, sizeof path, "class/mdev_bus/%s/mdev_supported_types/%s/create", parent, type);
-        fd = openat(sys_fd, path, O_WRONLY | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW);
-        if (fd < 0)
-                return explain_create(sys_fd, parent, type, errno, f);
-
-        r = write_once(fd, uuid_to_text(uuid, text), UUID_TEXT_SIZE - 1);
-        return r < 0 ? explain_create(sys_fd, parent, type, -r, f) : 0;
-}
-
-/* The directory of @parent's device @uuid, or -ENODEV; -ESTALE if it has another parent. */
-static int open_device(int sys_fd, const char *parent, const Uuid *uuid) {
-        char path[SYSFS_PATH_MAX];
-        int fd, r;
-
-        r = sysfs_device_path(sys_fd, parent, uuid, path);
-        if (r < 0)
-                return r;
-
-        fd = openat(sys_fd, path, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-        return fd >= 0 ? fd : errno == ENOENT ? -ENODEV : -errno;
-}
-
-/* The want of memory of open_device() is not the kernel's. */
-static int fail_open(int error, const char *what, Failure *f) {
-        return failure_set(f, error == -ENOMEM ? FAILURE_NO_MEMORY : FAILURE_KERNEL, error, what, NULL);
-}
-
-/* Opens what a valid name leads to, which has neither ".." nor an empty component, and no component of which
- * may be a link. By hand: openat2(2), which knows RESOLVE_BENEATH, is what RestrictSUIDSGID= takes away. */
-static int open_attribute(int device_fd, const char *name) {
+/* Opens what a path leads to, which has neither ".." nor an empty component, and no component of which may be
+ * a link: what is written to is where the kernel says that it is, whatever is done to the way meanwhile. By
+ * hand: openat2(2), which knows RESOLVE_NO_SYMLINKS, is what RestrictSUIDSGID= takes away. */
+static int open_without_links(int at_fd, const char *path, int flags) {
         _cleanup_(closep) int directory_fd = -EBADF;
-        int at_fd = device_fd, fd;
+        int fd;
 
-        for (size_t n; name[n = strcspn(name, "/")] != '\0'; name += n + 1) {
+        for (size_t n; path[n = strcspn(path, "/")] != '\0'; path += n + 1) {
                 char component[NAME_LENGTH_MAX + 1];
 
-                memcpy(component, name, n);
+                if (n > NAME_LENGTH_MAX)
+                        return -ENAMETOOLONG;
+                memcpy(component, path, n);
                 component[n] = '\0';
                 fd = openat(at_fd, component, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
                 if (fd < 0)
@@ -208,8 +176,58 @@ static int open_attribute(int device_fd, const char *name) {
                 at_fd = directory_fd = fd;
         }
 
-        fd = openat(at_fd, name, O_WRONLY | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW);
+        fd = openat(at_fd, path, flags | O_CLOEXEC | O_NOFOLLOW);
         return fd < 0 ? -errno : fd;
+}
+
+static int open_to_write(int at_fd, const char *path) {
+        return open_without_links(at_fd, path, O_WRONLY | O_NOCTTY);
+}
+
+static int open_create(int sys_fd, const char *parent, const char *type) {
+        char path[SYSFS_PATH_MAX], file[SYSFS_PATH_MAX + NAME_LENGTH_MAX + 64];
+        int r;
+
+        r = sysfs_parent_path(sys_fd, parent, path);
+        if (r < 0)
+                return r;
+
+        (void) snprintf(file, sizeof file, "%s/mdev_supported_types/%s/create", path, type);
+        return open_to_write(sys_fd, file);
+}
+
+int driver_create(int sys_fd, const char *parent, const char *type, const Uuid *uuid, Failure *f) {
+        _cleanup_(closep) int fd = -EBADF;
+        char text[UUID_TEXT_SIZE];
+        int r;
+
+        if (!parent_name_is_valid(parent) || !type_name_is_valid(type))
+                return explain_create(sys_fd, parent, type, ENOENT, f);
+
+        fd = open_create(sys_fd, parent, type);
+        if (fd < 0)
+                return explain_create(sys_fd, parent, type, -fd, f);
+
+        r = write_once(fd, uuid_to_text(uuid, text), UUID_TEXT_SIZE - 1);
+        return r < 0 ? explain_create(sys_fd, parent, type, -r, f) : 0;
+}
+
+/* The directory of @parent's device @uuid, or -ENODEV; -ESTALE if it has another parent. */
+static int open_device(int sys_fd, const char *parent, const Uuid *uuid) {
+        char path[SYSFS_PATH_MAX];
+        int r;
+
+        r = sysfs_device_path(sys_fd, parent, uuid, path);
+        if (r < 0)
+                return r;
+
+        r = open_without_links(sys_fd, path, O_PATH | O_DIRECTORY);
+        return r == -ENOENT ? -ENODEV : r;
+}
+
+/* The want of memory of open_device() is not the kernel's. */
+static int fail_open(int error, const char *what, Failure *f) {
+        return failure_set(f, error == -ENOMEM ? FAILURE_NO_MEMORY : FAILURE_KERNEL, error, what, NULL);
 }
 
 static int write_attribute(int device_fd, const char *name, const char *value) {
@@ -218,7 +236,7 @@ static int write_attribute(int device_fd, const char *name, const char *value) {
         if (!attribute_name_is_valid(name))
                 return -EINVAL;
 
-        fd = open_attribute(device_fd, name);
+        fd = open_to_write(device_fd, name);
         return fd < 0 ? fd : write_once(fd, value, strlen(value));
 }
 
@@ -260,9 +278,9 @@ int driver_remove(int sys_fd, const char *parent, const Uuid *uuid, Failure *f) 
                 return fail_open(device_fd, "remove", f);
 
         /* Missing: somebody else is removing it, or nobody ever can; the look that follows tells which. */
-        fd = openat(device_fd, "remove", O_WRONLY | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW);
+        fd = open_to_write(device_fd, "remove");
         if (fd < 0)
-                return failure_set(f, FAILURE_KERNEL, errno, "remove", NULL);
+                return failure_set(f, FAILURE_KERNEL, fd, "remove", NULL);
 
         r = write_once(fd, "1", 1);
         /* Kernels before 5.2 let a driver refuse while somebody has the device open. */

@@ -66,6 +66,13 @@ static int read_link_path(int sys_fd, const char *path, char ret[static SYSFS_PA
         return 0;
 }
 
+int sysfs_parent_path(int sys_fd, const char *parent, char ret[static SYSFS_PATH_MAX]) {
+        char link[SYSFS_PATH_MAX];
+
+        (void) snprintf(link, sizeof link, "class/mdev_bus/%s", parent);
+        return read_link_path(sys_fd, link, ret);
+}
+
 bool sysfs_exists(int sys_fd, const char *directory, const char *name) {
         char path[SYSFS_PATH_MAX];
         struct stat st;
@@ -181,7 +188,7 @@ int sysfs_probe(int sys_fd, const Uuid *uuid, const char *last_path, Sighting *r
 
 int sysfs_probe_parent(int sys_fd, const char *name, ParentSighting *ret) {
         _cleanup_(parent_sighting_done) ParentSighting s = { .numa_node = -1 };
-        char link[SYSFS_PATH_MAX], path[SYSFS_PATH_MAX], file[SYSFS_PATH_MAX + 32];
+        char path[SYSFS_PATH_MAX], file[SYSFS_PATH_MAX + 32];
         _cleanup_(freep) char *node = NULL;
         struct stat st;
         size_t size;
@@ -191,8 +198,7 @@ int sysfs_probe_parent(int sys_fd, const char *name, ParentSighting *ret) {
         if (!s.name)
                 return -ENOMEM;
 
-        (void) snprintf(link, sizeof link, "class/mdev_bus/%s", name);
-        r = read_link_path(sys_fd, link, path);
+        r = sysfs_parent_path(sys_fd, name, path);
         if (r < 0 && r != -ENOENT && r != -EINVAL)
                 return r;
 
@@ -377,8 +383,7 @@ int sysfs_list_siblings(int sys_fd, const char *parent, char ***ret) {
         int r;
 
         *ret = NULL;
-        (void) snprintf(link, sizeof link, "class/mdev_bus/%s", parent);
-        r = read_link_path(sys_fd, link, path);
+        r = sysfs_parent_path(sys_fd, parent, path);
         if (r < 0)
                 return r == -ENOENT ? 0 : r;
 

@@ -52,6 +52,10 @@ bool sysfs_exists(int sys_fd, const char *directory, const char *name);
  * if it is not there. */
 uint64_t sysfs_life(int sys_fd, const char *path);
 
+/* The path, relative to /sys, of @parent. Return: 0; -EINVAL if what is there is no link of the kernel's; an
+ * errno of readlink(2). */
+int sysfs_parent_path(int sys_fd, const char *parent, char ret[static SYSFS_PATH_MAX]);
+
 /* The path, relative to /sys, of @parent's device @uuid. Return: 0; -ENODEV if it is not listed on the bus;
  * -ESTALE if it is another parent's; an errno of readlink(2). */
 int sysfs_device_path(int sys_fd, const char *parent, const Uuid *uuid, char ret[static SYSFS_PATH_MAX]);

@@ -22,8 +22,9 @@ static sd_event *event;
 static sd_bus *client, *server;
 static Auth *auth;
 static sd_bus_message *last; /* that came to the handler */
-static unsigned n_entered, n_asked, n_allowed, n_refused;
+static unsigned n_entered, n_identified, n_asked, n_allowed, n_refused;
 static bool allows;
+static char refusal[128]; /* the last sentence */
 
 /* As the turns do. */
 static int filter(sd_bus_message *m, void *userdata _unused_, sd_bus_error *error _unused_) {
@@ -49,10 +50,18 @@ static const sd_bus_vtable vtable[] = {
         SD_BUS_VTABLE_END,
 };
 
-static int on_credentials(sd_bus_message *m, void *userdata, sd_bus_error *error _unused_) {
-        const uint32_t *uid = userdata;
+static uint32_t uid;
 
-        return sd_bus_reply_method_return(m, "a{sv}", 1, "UnixUserID", "u", *uid);
+static int tell_user(sd_bus_message *m) {
+        return sd_bus_reply_method_return(m, "a{sv}", 3, "ProcessID", "u", 1U, "UnixUserID", "u", uid,
+                        "LinuxSecurityLabel", "ay", 1, 0);
+}
+
+static int on_credentials(sd_bus_message *m, void *userdata, sd_bus_error *error _unused_) {
+        int (*const *tell)(sd_bus_message *) = userdata;
+
+        n_identified++;
+        return (*tell)(m);
 }
 
 static const sd_bus_vtable bus_vtable[] = {
@@ -74,16 +83,17 @@ static const sd_bus_vtable polkit_vtable[] = {
 };
 
 static int on_answer(sd_bus_message *m, void *userdata _unused_, sd_bus_error *error _unused_) {
-        if (sd_bus_message_is_method_error(m, SD_BUS_ERROR_ACCESS_DENIED))
+        if (sd_bus_message_is_method_error(m, SD_BUS_ERROR_ACCESS_DENIED)) {
                 n_refused++;
-        else {
+                (void) snprintf(refusal, sizeof refusal, "%s", sd_bus_message_get_error(m)->message);
+        } else {
                 assert_false(sd_bus_message_is_method_error(m, NULL));
                 n_allowed++;
         }
         return 0;
 }
 
-static uint32_t uid;
+static int (*tell)(sd_bus_message *);
 static const char *one_type[] = { "t", NULL }, *two_types[] = { "t", "u", NULL };
 
 static int set_up(void **state) {
@@ -91,7 +101,8 @@ static int set_up(void **state) {
         sd_id128_t id;
         int fds[2];
 
-        n_entered = n_asked = n_allowed = n_refused = 0;
+        n_entered = n_identified = n_asked = n_allowed = n_refused = 0;
+        tell = tell_user;
         assert_int_equal(sd_event_new(&event), 0);
         assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
         assert_int_equal(sd_id128_randomize(&id), 0);
@@ -108,7 +119,7 @@ static int set_up(void **state) {
         assert_int_equal(sd_bus_new(&client), 0);
         assert_int_equal(sd_bus_set_fd(client, fds[1], fds[1]), 0);
         assert_int_equal(sd_bus_add_object_vtable(client, NULL, "/org/freedesktop/DBus",
-                                         "org.freedesktop.DBus", bus_vtable, &uid),
+                                         "org.freedesktop.DBus", bus_vtable, &tell),
                         0);
         assert_int_equal(sd_bus_add_object_vtable(client, NULL, "/org/freedesktop/PolicyKit1/Authority",
                                          "org.freedesktop.PolicyKit1.Authority", polkit_vtable, NULL),
@@ -217,6 +228,145 @@ static void test_nothing_is_left(void **state) {
         (void) sd_event_source_disable_unref(other);
 }
 
+/* A bus that does not say who somebody is. What it leaves out must not be taken for root's number. */
+
+static int tell_error(sd_bus_message *m) {
+        return sd_bus_reply_method_errorf(m, SD_BUS_ERROR_NAME_HAS_NO_OWNER, "No such name");
+}
+
+static int tell_error_with_user(sd_bus_message *m) {
+        const sd_bus_error error = SD_BUS_ERROR_MAKE_CONST(SD_BUS_ERROR_FAILED, NULL);
+        sd_bus_message *reply = NULL;
+        int r;
+
+        assert_true(sd_bus_message_new_method_error(m, &reply, &error) >= 0);
+        assert_true(sd_bus_message_append(reply, "a{sv}", 1, "UnixUserID", "u", 0U) >= 0);
+        r = sd_bus_send(client, reply, NULL);
+        (void) sd_bus_message_unref(reply);
+        return r;
+}
+
+static int tell_nothing(sd_bus_message *m) {
+        return sd_bus_reply_method_return(m, NULL);
+}
+
+static int tell_none(sd_bus_message *m) {
+        return sd_bus_reply_method_return(m, "a{sv}", 0);
+}
+
+static int tell_no_user(sd_bus_message *m) {
+        return sd_bus_reply_method_return(m, "a{sv}", 1, "ProcessID", "u", 1U);
+}
+
+static int tell_no_list(sd_bus_message *m) {
+        return sd_bus_reply_method_return(m, "u", 0U);
+}
+
+static int tell_no_variants(sd_bus_message *m) {
+        return sd_bus_reply_method_return(m, "a{su}", 1, "UnixUserID", 0U);
+}
+
+static int tell_user_in_words(sd_bus_message *m) {
+        return sd_bus_reply_method_return(m, "a{sv}", 1, "UnixUserID", "s", "0");
+}
+
+static int tell_signed_user(sd_bus_message *m) {
+        return sd_bus_reply_method_return(m, "a{sv}", 1, "UnixUserID", "i", 0);
+}
+
+static int tell_process_in_words(sd_bus_message *m) {
+        return sd_bus_reply_method_return(m, "a{sv}", 2, "UnixUserID", "u", 0U, "ProcessID", "s", "1");
+}
+
+static void assert_unknown(unsigned n) {
+        wait_for(&n_refused, n);
+        assert_string_equal(refusal, "The bus does not say who you are.");
+        assert_int_equal(n_asked, 0);
+        assert_int_equal(n_allowed, 0);
+        assert_int_equal(n_entered, n); /* and not once more: there is no answer to take up */
+}
+
+static void assert_known(void) {
+        Requester requester;
+
+        tell = tell_user;
+        uid = 0;
+        call();
+        wait_for(&n_allowed, 1);
+        auth_identify(auth, last, &requester);
+        assert_true(requester.is_known);
+}
+
+static void test_unknown(void **state) {
+        static int (*const answers[])(sd_bus_message *) = { tell_error, tell_error_with_user, tell_nothing,
+                tell_none, tell_no_user, tell_no_list, tell_no_variants, tell_user_in_words, tell_signed_user,
+                tell_process_in_words };
+        Requester requester;
+        unsigned n = 0;
+
+        (void) state;
+
+        allows = true;
+        for (size_t i = 0; i < ELEMENTSOF(answers); i++) {
+                tell = answers[i];
+                call();
+                assert_unknown(++n);
+                assert_int_equal(n_identified, n); /* anew: what it said was no answer */
+                auth_identify(auth, last, &requester);
+                assert_false(requester.is_known);
+                assert_false(auth_takes_up(auth, last));
+        }
+        assert_known();
+}
+
+/* All that have waited for it are told. */
+static void test_many_unknown(void **state) {
+        (void) state;
+
+        tell = tell_no_user;
+        for (unsigned i = 0; i < 5; i++)
+                call();
+        assert_unknown(5);
+        assert_int_equal(n_identified, 1);
+        assert_known();
+}
+
+static sd_bus_message *kept;
+
+static int tell_later(sd_bus_message *m) {
+        (void) sd_bus_message_unref(kept);
+        kept = sd_bus_message_ref(m);
+        return 1;
+}
+
+/* Then the call ends when sd-bus gives up, and what comes after that is nobody's answer. */
+static void test_silent_bus(void **state) {
+        (void) state;
+
+        assert_true(sd_bus_set_method_call_timeout(server, 10000) >= 0);
+        allows = true;
+        tell = tell_later;
+        call();
+        wait_for(&n_identified, 1);
+        for (unsigned i = 0; n_refused == 0; i++) {
+                assert_true(i < 20);
+                assert_true(sd_event_run(event, 1000000) >= 0);
+                while (sd_bus_process(client, NULL) > 0)
+                        ;
+        }
+        assert_unknown(1);
+
+        uid = 0;
+        assert_true(tell_user(kept) >= 0);
+        kept = sd_bus_message_unref(kept);
+        assert_true(sd_bus_set_method_call_timeout(server, 25000000) >= 0);
+        tell = tell_no_user;
+        call();
+        assert_unknown(2);
+        assert_int_equal(n_identified, 2);
+        assert_known();
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_root, set_up, tear_down),
@@ -224,6 +374,9 @@ int main(void) {
                 cmocka_unit_test_prestate_setup_teardown(test_two_details, set_up, tear_down, two_types),
                 cmocka_unit_test_setup_teardown(test_nothing_is_left, set_up, tear_down),
                 cmocka_unit_test_prestate_setup_teardown(test_nothing_is_left, set_up, tear_down, two_types),
+                cmocka_unit_test_setup_teardown(test_unknown, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_many_unknown, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_silent_bus, set_up, tear_down),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
