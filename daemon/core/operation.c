@@ -281,6 +281,7 @@ static int on_process_exit(sd_event_source *s _unused_, const siginfo_t *si, voi
         char how[64];
         int error;
 
+        /* What it said comes before that it ended. */
         process_receive(p, UINT_MAX);
 
         op = TAKE_PTR(p->operation);
@@ -317,8 +318,6 @@ static int process_start(Operations *o, Process **ret) {
         if (r < 0)
                 return r;
         (void) sd_event_source_set_enabled(p->more, SD_EVENT_OFF);
-        /* What it said comes before that it ended. */
-        (void) sd_event_source_set_priority(p->child, SD_EVENT_PRIORITY_NORMAL + 10);
 
         p->next = o->processes;
         if (p->next)
