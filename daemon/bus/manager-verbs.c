@@ -136,6 +136,9 @@ static int define(Bus *b, sd_bus_message *m, Definition *d, bool new_uuid, const
                 return r;
         d->autostart = autostart;
 
+        /* What it is may be the device's to say, of which no event has told yet. */
+        if (!new_uuid)
+                manager_recheck_one(b->manager, &d->uuid);
         (void) manager_complete_definition(b->manager, d, &f);
         r = authorize(b, m, MDEVD_ACTION_DEFINE, d, new_uuid, &f, error);
         if (r <= 0)
@@ -446,6 +449,8 @@ int method_stop(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         if (r < 0)
                 return r;
 
+        /* Whoever is asked is told which one it is. */
+        manager_recheck_one(b->manager, &d.uuid);
         device = registry_find(manager_registry(b->manager), &d.uuid);
         if (device && device->parent &&
                         (free_and_strdup(&d.parent, device->parent->name) < 0 ||

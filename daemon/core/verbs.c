@@ -435,13 +435,12 @@ static int no_memory(Failure *f) {
         return failure_set(f, FAILURE_NO_MEMORY, 0, NULL, NULL);
 }
 
-/* An event that is on its way must not make an answer wrong: what is known of the device, and of a parent
- * that was not there, is looked at now. It costs some readlinks. */
+/* An event that is on its way must not make an answer wrong: the device, known or not, and a parent that was
+ * not there are looked at now. It costs some readlinks. */
 static void look_first(Manager *m, const Uuid *uuid, const char *parent) {
         const Parent *p = parent ? registry_find_parent(m->registry, parent) : NULL;
 
-        if (registry_find(m->registry, uuid))
-                reconcile_device(m, uuid);
+        reconcile_device(m, uuid);
         if (parent && (!p || !p->present))
                 reconcile_parent(m, parent);
         manager_commit(m);
