@@ -8,6 +8,7 @@
  * A reading that fails, because its worker was killed or the disk refuses, is owed all the same: it is done
  * again, some times at once, and then all files are read, now and then, until that has succeeded. */
 
+#include <search.h>
 #include <stdio.h>
 
 #include "base/log.h"
@@ -25,10 +26,15 @@ typedef struct ScanWaiter {
         void *userdata;
 } ScanWaiter;
 
+typedef struct ScanParent {
+        char *name;
+        bool is_spared; /* its directory could not be read */
+} ScanParent;
+
 /* One definition, as a scan remembers it. */
 typedef struct Seen {
         Uuid uuid;
-        uint32_t parent; /* index in @parents */
+        const ScanParent *parent;
 } Seen;
 
 typedef struct SeenList {
@@ -43,11 +49,9 @@ struct Scan {
         uint64_t began_usec;
         char **places; /* of the request; NULL: everything */
 
-        char **parents;
-        size_t n_parents, n_parents_allocated;
+        void *parents;    /* all that it has heard of: a tree of ScanParent, by name */
         SeenList seen;    /* also what could not be read */
         SeenList touched; /* what operations have told since it began */
-        bool *spared;     /* by parent: its directory could not be read */
         bool spares_all;
         bool missed;       /* something that was told could not be taken in */
         unsigned n_failed; /* that were to read the same before it */
@@ -57,17 +61,28 @@ struct Scan {
         bool again;
 };
 
+static ScanParent *scan_parent_free(ScanParent *p) {
+        if (!p)
+                return NULL;
+
+        free(p->name);
+        free(p);
+        return NULL;
+}
+DEFINE_CLEANUP(ScanParent *, scan_parent_free);
+
+static void free_parent(void *node) {
+        (void) scan_parent_free(node);
+}
+
 static Scan *scan_free(Scan *s) {
         if (!s)
                 return NULL;
 
-        for (size_t i = 0; i < s->n_parents; i++)
-                free(s->parents[i]);
-        free(s->parents);
+        tdestroy(s->parents, free_parent);
         (void) strv_free(s->places);
         free(s->seen.list);
         free(s->touched.list);
-        free(s->spared);
         free(s->now);
         free(s->later);
         free(s);
@@ -78,40 +93,46 @@ bool files_are_read(const Manager *m) {
         return !m->scan || (m->scan->places && !m->scan->again);
 }
 
-/* Files come one folder after the other, so the last parent is nearly always the one. Return: its index;
- * -ENOMEM. */
-static int parent_index(Scan *s, const char *parent) {
-        bool *spared;
-        int r;
+static int parent_order(const void *a, const void *b) {
+        const ScanParent *x = a, *y = b;
 
-        for (size_t i = s->n_parents; i-- > 0;)
-                if (streq(s->parents[i], parent))
-                        return (int) i;
+        return strcmp(x->name, y->name);
+}
 
-        r = grow((void **) &s->parents, &s->n_parents_allocated, s->n_parents + 1, sizeof *s->parents);
-        if (r < 0)
-                return r;
-        spared = reallocarray(s->spared, s->n_parents_allocated, sizeof *spared);
-        if (!spared)
-                return -ENOMEM;
-        s->spared = spared;
-        s->parents[s->n_parents] = strdup(parent);
-        if (!s->parents[s->n_parents])
-                return -ENOMEM;
-        s->spared[s->n_parents] = false;
-        return (int) s->n_parents++;
+/* Return: NULL if the scan has not heard of it. */
+static ScanParent *find_parent(const Scan *s, const char *name) {
+        const ScanParent key = { .name = (char *) name };
+        ScanParent **found = tfind(&key, &s->parents, parent_order);
+
+        return found ? *found : NULL;
+}
+
+/* Return: NULL without memory. */
+static ScanParent *get_parent(Scan *s, const char *name) {
+        _cleanup_(scan_parent_freep) ScanParent *new = NULL;
+        ScanParent *known = find_parent(s, name);
+
+        if (known)
+                return known;
+        new = calloc(1, sizeof *new);
+        if (!new)
+                return NULL;
+        new->name = strdup(name);
+        if (!new->name || !tsearch(new, &s->parents, parent_order))
+                return NULL;
+        return TAKE_PTR(new);
 }
 
 static int remember(Scan *s, SeenList *list, const Uuid *uuid, const char *parent) {
-        int index, r;
+        const ScanParent *p = get_parent(s, parent);
+        int r;
 
-        index = parent_index(s, parent);
-        if (index < 0)
-                return index;
+        if (!p)
+                return -ENOMEM;
         r = grow((void **) &list->list, &list->n_allocated, list->n + 1, sizeof *list->list);
         if (r < 0)
                 return r;
-        list->list[list->n++] = (Seen){ .uuid = *uuid, .parent = (uint32_t) index };
+        list->list[list->n++] = (Seen){ .uuid = *uuid, .parent = p };
         return 0;
 }
 
@@ -123,7 +144,7 @@ void files_touched(Manager *m, const Uuid *uuid, const char *parent) {
 static bool is_touched(const Scan *s, const Uuid *uuid, const char *parent) {
         for (size_t i = 0; i < s->touched.n; i++)
                 if (uuid_equal(&s->touched.list[i].uuid, uuid) &&
-                                streq(s->parents[s->touched.list[i].parent], parent))
+                                streq(s->touched.list[i].parent->name, parent))
                         return true;
 
         return false;
@@ -133,16 +154,16 @@ static bool is_touched(const Scan *s, const Uuid *uuid, const char *parent) {
 
 static int spare(Scan *s, const Frame *fact) {
         const Definition *d = &fact->definition;
-        int index;
+        ScanParent *p;
 
         switch (fact->spares) {
         case SPARES_FILE:
                 return remember(s, &s->seen, &d->uuid, d->parent);
         case SPARES_DIRECTORY:
-                index = parent_index(s, d->parent);
-                if (index < 0)
-                        return index;
-                s->spared[index] = true;
+                p = get_parent(s, d->parent);
+                if (!p)
+                        return -ENOMEM;
+                p->is_spared = true;
                 break;
         case SPARES_ALL:
                 s->spares_all = true;
@@ -198,21 +219,16 @@ static int seen_order(const void *a, const void *b) {
         const Seen *x = a, *y = b;
         int order = uuid_order(&x->uuid, &y->uuid);
 
-        return order != 0 ? order : x->parent < y->parent ? -1 : x->parent > y->parent;
+        return order != 0 ? order : strcmp(x->parent->name, y->parent->name);
 }
 
 static bool scan_saw(const Scan *s, const Uuid *uuid, const char *parent) {
-        for (size_t i = 0; i < s->n_parents; i++) {
-                Seen key = { .uuid = *uuid, .parent = (uint32_t) i };
+        const Seen key = { .uuid = *uuid, .parent = find_parent(s, parent) };
 
-                if (!streq(s->parents[i], parent))
-                        continue;
-                if (s->spared[i] || s->seen.n == 0)
-                        return s->spared[i];
-                return bsearch(&key, s->seen.list, s->seen.n, sizeof key, seen_order);
-        }
-
-        return false;
+        if (!key.parent)
+                return false;
+        return key.parent->is_spared ||
+                        (s->seen.n > 0 && bsearch(&key, s->seen.list, s->seen.n, sizeof key, seen_order));
 }
 
 /* Whether the scan would have told of the definition, were it there. */
