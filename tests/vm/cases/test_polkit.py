@@ -310,15 +310,16 @@ def test_what_a_stranger_sends_at_once_is_done_in_that_order(mdevd, clients, par
 
 
 @contextlib.contextmanager
-def a_rule_that_takes_long(user):
-    """polkit is stuck in a rule until somebody has opened and closed the FIFO that is called like the device."""
+def a_rule_that_takes_long(user, result="polkit.Result.YES"):
+    """polkit is stuck in a rule until somebody has opened and closed the FIFO that is called like the device. Then it says
+    what RESULT, in its JavaScript, is."""
     FIFOS.mkdir(exist_ok=True)
     RULES.parent.mkdir(parents=True, exist_ok=True)
     RULES.write_text(f"""polkit.addRule(function(action, subject) {{
         if (action.id == "org.mdevd1.rescan") return polkit.Result.YES;
         if (action.id == "org.mdevd1.start-stop") {{
             polkit.spawn(["/bin/cat", "{FIFOS}/" + action.lookup("uuid")]);
-            return polkit.Result.YES;
+            return {result};
         }}
     }});""")
     try:
