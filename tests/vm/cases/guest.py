@@ -3,10 +3,15 @@
 
 import contextlib
 import os
+import pwd
 import re
 import subprocess
 import time
 import uuid
+from pathlib import Path
+
+from jeepney import DBusAddress, MessageType, new_method_call
+from jeepney.io.blocking import open_dbus_connection
 
 HOLD = "/run/mdevd-test/out/hold"
 
@@ -64,6 +69,43 @@ def kernel_log():
         log.read()
     finally:
         log.close()
+
+
+def move_to(group):
+    Path(f"/sys/fs/cgroup{group}/cgroup.procs").write_text(str(os.getpid()))
+
+
+@contextlib.contextmanager
+def session(name):
+    """A user's session at this machine's screen and keyboard, as a login would make it: the active one. This process is in
+    it, for who connects from here as that user."""
+    user = pwd.getpwnam(name)
+    manager = DBusAddress("/org/freedesktop/login1", "org.freedesktop.login1", "org.freedesktop.login1.Manager")
+    with subprocess.Popen(["setpriv", f"--reuid={name}", f"--regid={name}", "--clear-groups", "sleep", "infinity"]) as leader, \
+            open_dbus_connection("SYSTEM", enable_fds=True) as connection:
+
+        def call(member, signature, *arguments):
+            reply = connection.send_and_get_reply(new_method_call(manager, member, signature, arguments), timeout=60)
+            assert reply.header.message_type is MessageType.method_return, reply.body
+            return reply.body
+
+        number, _, _, end, *_ = call("CreateSession", "uusssssussbssa(sv)", user.pw_uid, leader.pid, "login", "tty", "user",
+                                     "", "seat0", 1, "tty1", "", False, "", "", [])
+        try:
+            call("ActivateSession", "s", number)
+            path = Path(f"/run/systemd/sessions/{number}")
+            wait_until(lambda: "ACTIVE=1" in path.read_text().split())
+            here = Path("/proc/self/cgroup").read_text().strip().partition("::")[2]
+            move_to(f"/user.slice/user-{user.pw_uid}.slice/session-{number}.scope")
+            try:
+                yield
+            finally:
+                move_to(here)
+        finally:
+            # That is how a session ends.
+            end.close()
+            leader.kill()
+            wait_until(lambda: not path.exists())
 
 
 def wait_until(predicate, timeout=30):

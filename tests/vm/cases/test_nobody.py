@@ -8,6 +8,7 @@ import contextlib
 import ctypes
 import os
 import pwd
+import shutil
 import signal
 import socket
 import struct
@@ -26,7 +27,7 @@ from bus import ACCESS_DENIED, MANAGER, PATH
 from definitions import DIRECTORY, files, text_of
 from guest import AS_TESTER, new_uuid, wait_until
 from mdevsim import LARGE, SMALL
-from test_polkit import Eavesdropper
+from test_polkit import Eavesdropper, a_rule_that_takes_long, make_fifo, thinking
 
 BUS_SOCKET = "/run/dbus/system_bus_socket"
 POLKIT = "org.freedesktop.PolicyKit1"
@@ -190,6 +191,8 @@ def be_process(pid):
         Path("/proc/sys/kernel/ns_last_pid").write_text(str(pid - 1))
         child = os.fork()
         if child == 0:
+            # Nobody is to wait for its end of a FIFO.
+            os.closerange(3, os.sysconf("SC_OPEN_MAX"))
             signal.pause()
         if child == pid:
             return
@@ -211,6 +214,168 @@ def test_the_number_of_a_process_that_is_roots_now(mdevd, parent):
             assert is_refused(client, parent, mdevd, INTERACTIVE)
     finally:
         end_process(pid)
+
+
+# Somebody else by the time of the answer
+
+BECOME_ROOT = Path("/usr/local/bin/become-root")
+
+CALL = CONNECT + """
+import os
+while words := parent.recv(65536):
+    verb, _, argument = words.partition(b" ")
+    if verb == b"call":
+        connection.sendall(argument)
+    elif verb == b"be":
+        os.setuid(int(argument))
+    elif verb == b"execute":
+        os.set_inheritable(connection.fileno(), True)
+        os.execv(argument.split()[0], argument.split())
+    else:
+        break
+    parent.send(b"done")
+"""
+
+
+class Caller:
+    """A process that makes a call and then becomes somebody else. It shares its connection with this process, which reads
+    the answers."""
+
+    def __init__(self, prefix=(), claimed_uid="0"):
+        self._socket, theirs = socket.socketpair()
+        with theirs:
+            words = [*prefix, "python3", "-c", CALL, str(theirs.fileno()), BUS_SOCKET, claimed_uid]
+            self._process = subprocess.Popen(words, pass_fds=[theirs.fileno()])
+        answer, fds, _, _ = socket.recv_fds(self._socket, 512, 1)
+        assert answer.startswith(b"OK")
+        self.pid = self._process.pid
+        self.client = Handed(socket.socket(fileno=fds[0]))
+
+    def begin_create(self, parent, uuid, type=SMALL):
+        """Return when it has called."""
+        message = new_method_call(DBusAddress(PATH, bus.NAME, MANAGER), "Create", "sssa(ss)a{sv}",
+                                  (uuid, parent.name, type, [], {}))
+        serial = next(self.client._connection.outgoing_serial)
+        self._tell(b"call " + message.serialise(serial=serial))
+        self._is_done()
+        return bus.Call(self.client, serial)
+
+    def _tell(self, words):
+        self._socket.sendall(words)
+
+    def _is_done(self):
+        assert self._socket.recv(4) == b"done"
+
+    def leave(self):
+        self._tell(b"leave")
+        assert self._process.wait(60) == 0
+
+    def be(self, uid):
+        self._tell(b"be %d" % uid)
+        self._is_done()
+
+    def become_root(self):
+        """By a program that everybody may run as root. The process is the same one."""
+        self._tell(f"execute {BECOME_ROOT} --reuid=0 --regid=0 --clear-groups sleep infinity".encode())
+        wait_until(lambda: uids_of(self.pid) == {0}, timeout=60)
+
+    def close(self):
+        self.client.close()
+        self._socket.close()
+        self._process.kill()
+        self._process.wait()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.close()
+
+
+def uids_of(pid):
+    """Real, effective, saved, of the file system."""
+    status = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return {int(uid) for line in status if line.startswith("Uid:") for uid in line.split()[1:]}
+
+
+@pytest.fixture
+def become_root():
+    shutil.copy("/usr/bin/setpriv", BECOME_ROOT)
+    BECOME_ROOT.chmod(0o4755)
+    yield
+    BECOME_ROOT.unlink()
+
+
+@contextlib.contextmanager
+def root_by_a_program(caller):
+    caller.become_root()
+    yield
+
+
+@contextlib.contextmanager
+def root_with_the_number(caller):
+    caller.leave()
+    be_process(caller.pid)
+    try:
+        assert uids_of(caller.pid) == {0}
+        yield
+    finally:
+        end_process(caller.pid)
+
+
+@contextlib.contextmanager
+def root_with_the_connection(caller):
+    """This process is, and it is the only one then."""
+    caller.leave()
+    yield
+
+
+CHANGES = pytest.mark.parametrize("change", [root_by_a_program, root_with_the_number, root_with_the_connection],
+                                  ids=lambda change: change.__name__)
+
+
+@CHANGES
+def test_who_is_root_when_the_bus_is_asked_who_it_is(mdevd, parent, become_root, change):
+    mdevd_pid = mdevd.pid_of()
+    with Caller(AS_TESTER, TESTER) as caller, contextlib.ExitStack() as stack:
+        with stopped(mdevd_pid):
+            call = caller.begin_create(parent, new_uuid())
+            stack.enter_context(change(caller))
+        assert call.failure().name == INTERACTIVE
+        assert caller.client.begin_manager("Rescan").failure().name == INTERACTIVE
+    assert sysfs.devices() == set()
+
+
+@CHANGES
+def test_who_is_root_when_polkit_answers(mdevd, users, parent, become_root, change):
+    """It is the user's call: what he may is done, and what only others may is not."""
+    result = f"""subject.user == "tester" && action.lookup("type") == "{LARGE}" || subject.user == "root"
+                 ? polkit.Result.YES : polkit.Result.NO"""
+    unwanted, wanted = new_uuid(), new_uuid()
+    with a_rule_that_takes_long(users(), result):
+        for uuid, type in ((unwanted, SMALL), (wanted, LARGE)):
+            make_fifo(uuid)
+            with Caller(AS_TESTER, TESTER) as caller, contextlib.ExitStack() as stack:
+                call = caller.begin_create(parent, uuid, type)
+                # polkit's own patience with such a rule is ten seconds.
+                with wait_until(lambda: thinking(uuid), timeout=30):
+                    stack.enter_context(change(caller))
+                    assert not call.is_done()
+                if uuid == wanted:
+                    assert call.result()[0] == wanted
+                else:
+                    assert call.failure().name == ACCESS_DENIED
+    assert sysfs.devices() == {wanted}
+
+
+def test_root_that_becomes_a_user(mdevd, parent):
+    """What was root's connection stays root's: who gives up rights has to give up that too."""
+    with Caller() as caller, Eavesdropper() as eavesdropper:
+        caller.be(int(TESTER))
+        assert uids_of(caller.pid) == {int(TESTER)}
+        uuid = new_uuid()
+        assert caller.begin_create(parent, uuid).result()[0] == uuid
+        assert eavesdropper.bodies("CheckAuthorization") == []
 
 
 # What is said on the bus

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import pwd
+import re
 import signal
 import subprocess
 from pathlib import Path
@@ -17,7 +18,7 @@ import bus
 import sysfs
 from bus import ACCESS_DENIED, error
 from definitions import file_of, files, text_of
-from guest import new_uuid, wait_until
+from guest import new_uuid, session, wait_until
 from mdevsim import LARGE, SMALL
 
 NAME = "org.freedesktop.PolicyKit1"
@@ -230,6 +231,121 @@ def test_define_in_one_call_is_two_questions(mdevd, user, agent, parent):
     assert sysfs.devices() == {wanted} and files() == [file_of(parent, wanted)]
 
 
+# Each action, whoever is asked
+
+ACTIONS = set(re.findall('<action id="(.*)">', Path("/usr/share/polkit-1/actions/org.mdevd1.policy").read_text()))
+
+
+def arguments_of(member, mdevd, parent):
+    """What a call of a verb has, so that all is well if it is allowed. (The devices are there for it.)"""
+    if member in ("Create", "Define"):
+        return "sssa(ss)a{sv}", new_uuid(), parent.name, SMALL, [], {}
+    if member in ("CreateFromJSON", "DefineFromJSON"):
+        return "sssa{sv}", new_uuid(), parent.name, text_of(SMALL), {}
+    if member == "Stop":
+        return "sa{sv}", mdevd.create(parent, SMALL), {}
+    if member == "Modify":
+        return "ssa{sv}a{sv}", mdevd.define(parent, SMALL), "", {"autostart": ("b", True)}, {}
+    if member in ("Start", "Undefine"):
+        return "ssa{sv}", mdevd.define(parent, SMALL), "", {}
+    return {"StartParent": ("s", parent.name), "Rescan": (None,)}[member]
+
+
+VERBS = {
+    "Create": "org.mdevd1.start-stop",
+    "CreateFromJSON": "org.mdevd1.start-stop",
+    "Define": "org.mdevd1.define",
+    "DefineFromJSON": "org.mdevd1.define",
+    "Modify": "org.mdevd1.define",
+    "Rescan": "org.mdevd1.rescan",
+    "Start": "org.mdevd1.start-stop",
+    "StartParent": "org.mdevd1.start-stop",
+    "Stop": "org.mdevd1.start-stop",
+    "Undefine": "org.mdevd1.define",
+}
+
+
+def begin(client, member, arguments):
+    return client.begin_manager(member, *arguments, interactive=True)
+
+
+def picture():
+    return sysfs.devices(), [(path, path.read_text()) for path in files()]
+
+
+def changes(member, before):
+    """Whether something has been done; of these two nothing can be seen."""
+    return member in ("Rescan", "StartParent") or picture() != before
+
+
+def test_each_action_has_a_verb():
+    assert set(VERBS.values()) == ACTIONS
+
+
+@pytest.mark.parametrize("member", VERBS)
+def test_the_user_agrees_or_not(mdevd, user, agent, parent, member):
+    """To this call: the next one is another question."""
+    arguments = arguments_of(member, mdevd, parent)
+    before = picture()
+    call = begin(user, member, arguments)
+    agent.dismiss(agent.question())
+    assert call.failure().name == ACCESS_DENIED
+    assert picture() == before
+
+    call = begin(user, member, arguments)
+    question = agent.question()
+    assert question.action == VERBS[member] and not call.is_done() and picture() == before
+    agent.allow(question)
+    call.result()
+    assert changes(member, before)
+
+    call = begin(user, member, arguments_of(member, mdevd, parent))
+    agent.dismiss(agent.question())
+    assert call.failure().name == ACCESS_DENIED
+
+
+@pytest.fixture
+def active_session():
+    """The user sits in front of this machine."""
+    with session("tester"):
+        yield
+    # What it has kept it keeps for minutes.
+    systemctl("stop", SERVICE)
+    forgive_starts()
+
+
+@pytest.mark.parametrize("action", sorted(ACTIONS))
+def test_the_user_is_asked_once_in_an_active_session(mdevd, users, agent, parent, active_session, action):
+    """polkit keeps the answer for that process: for all that the action is about, and nothing else."""
+    members = [member for member in VERBS if VERBS[member] == action]
+    other = next(member for member in VERBS if VERBS[member] != action)
+
+    # A refusal is not kept.
+    client = users()
+    call = begin(client, members[0], arguments_of(members[0], mdevd, parent))
+    agent.dismiss(agent.question())
+    assert call.failure().name == ACCESS_DENIED
+
+    call = begin(client, members[0], arguments_of(members[0], mdevd, parent))
+    question = agent.question()
+    assert question.action == action
+    agent.allow(question)
+    call.result()
+
+    for member in members:
+        arguments = arguments_of(member, mdevd, parent)
+        before = picture()
+        begin(client, member, arguments).result()
+        assert changes(member, before)
+    assert agent.no_question()
+
+    call = begin(client, other, arguments_of(other, mdevd, parent))
+    question = agent.question()
+    assert question.action == VERBS[other]
+    agent.dismiss(question)
+    assert call.failure().name == ACCESS_DENIED
+
+
 # Callers that leave
 
 @pytest.fixture
@@ -310,15 +426,16 @@ def test_what_a_stranger_sends_at_once_is_done_in_that_order(mdevd, clients, par
 
 
 @contextlib.contextmanager
-def a_rule_that_takes_long(user):
-    """polkit is stuck in a rule until somebody has opened and closed the FIFO that is called like the device."""
+def a_rule_that_takes_long(user, result="polkit.Result.YES"):
+    """polkit is stuck in a rule until somebody has opened and closed the FIFO that is called like the device. Then it says
+    what RESULT, in its JavaScript, is."""
     FIFOS.mkdir(exist_ok=True)
     RULES.parent.mkdir(parents=True, exist_ok=True)
     RULES.write_text(f"""polkit.addRule(function(action, subject) {{
         if (action.id == "org.mdevd1.rescan") return polkit.Result.YES;
         if (action.id == "org.mdevd1.start-stop") {{
             polkit.spawn(["/bin/cat", "{FIFOS}/" + action.lookup("uuid")]);
-            return polkit.Result.YES;
+            return {result};
         }}
     }});""")
     try:
