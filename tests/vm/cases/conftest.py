@@ -204,5 +204,4 @@ def restore_parent(parent):
     if parent.types() != set(mdevsim.TYPES):
         parent.registered = 0
         parent.registered = 1
-    if parent.limit != mdevsim.LIMIT:
-        parent.limit = mdevsim.LIMIT
+    wait_until(lambda: parent.takes_limit(mdevsim.LIMIT))

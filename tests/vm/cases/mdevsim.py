@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The parents that the driver mdevsim makes, and its knobs; tests/vm/driver/README.md tells what each one does."""
 
+import contextlib
 from pathlib import Path
 
 import sysfs
@@ -103,6 +104,12 @@ class Parent:
     def history(self):
         """What the driver did since the last reset, line by line."""
         return (self.debugfs / "history").read_text().splitlines()
+
+    def takes_limit(self, limit):
+        """Whether it does: the core counts a device that is gone until nobody has anything of it open."""
+        with contextlib.suppress(OSError):
+            self.limit = limit
+        return self.limit == limit
 
     def reset(self):
         """Forget all faults and figures, and let go of everything that is blocked. Limit and capacity stay."""

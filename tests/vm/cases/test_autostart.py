@@ -60,13 +60,6 @@ def define(mdevd, parent, type=SMALL, **options):
     return mdevd.define(parent, type, autostart=True, **options)
 
 
-def is_limited(parent, limit):
-    """The core takes no other limit while one that failed is on its way out."""
-    with contextlib.suppress(OSError):
-        parent.limit = limit
-    return parent.limit == limit
-
-
 @contextlib.contextmanager
 def held(uuid):
     """As a worker would hold it that the daemon knows nothing of."""
@@ -348,7 +341,7 @@ def test_a_driver_that_says_not_yet_and_is_full_then(mdevd, gone):
     gone.create_errno = EAGAIN
     gone.registered = 1
     wait_until(lambda: gone.create_failures >= 2)
-    wait_until(lambda: is_limited(gone, 0))
+    wait_until(lambda: gone.takes_limit(0))
     mdevd.rescan()
     wait_until(mdevd.is_settled)
     assert reasons(mdevd, [uuid]) == ["no-capacity"]
